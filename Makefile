@@ -1,0 +1,89 @@
+PYTHON ?= python3
+ENV = sandbox
+EVENT =
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+export SAM_CLI_TELEMETRY = 0
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# Three environments, because aws-sam-cli and the local AWS pin versions that the project does not.
+ENVIRONMENTS = project aws sam
+INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
+BIN = .venv/project/bin
+SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
+# Nothing but `make deploy` may see the user's AWS account.
+LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
+	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=eu-west-1
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup ## send the sample events through the whole stack on this machine, or one: EVENT=path
+	@$(LOCALLY) $(BIN)/python -m local run $(if $(EVENT),"$(EVENT)")
+
+.PHONY: local
+local: setup ## the same stack, left running until Ctrl-C
+	@$(LOCALLY) $(BIN)/python -m local serve
+
+.PHONY: test
+test: setup lint ## lint and every test
+	@$(LOCALLY) $(BIN)/python -m pytest \
+		tests/unit tests/simulation tests/integration tests/infrastructure tests/e2e
+
+.PHONY: mutants
+mutants: setup ## break the rules one by one and show how the simulation notices
+	@PYTHONPATH=.:functions $(BIN)/python -m tests.simulation.mutants
+
+.PHONY: lint
+lint: setup ## ruff, mypy, cfn-lint, sam validate
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint template.yaml
+	@$(LOCALLY) $(SAM) validate --lint
+
+.PHONY: build
+build: setup ## leave a deployable .aws-sam/build/template.yaml
+	@$(LOCALLY) $(SAM) build --cached --parallel
+
+.PHONY: deploy
+deploy: build ## deploy to AWS with the settings of ENV in samconfig.toml (default: sandbox)
+	@$(SAM) deploy --config-env $(ENV)
+
+.PHONY: format
+format: setup ## fix what ruff can fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# The layer comes first: the project takes its pins over. Pins that still fit stay as they are.
+.PHONY: lock
+lock: setup ## pin requirements/*.in in requirements/*.txt
+	@cd requirements && for name in layer $(ENVIRONMENTS); do \
+		../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+			--output-file $$name.txt $$name.in || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf .venv .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: setup
+setup: ## install what the commands need into .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed and $(PYTHON) is not: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(MAKE) --silent --jobs=3 $(INSTALLED)
+
+# --no-deps: the pins are complete, and older pips fail to match hashes with extras like boto3[crt].
+# --no-compile halves the time: what is never imported needs no bytecode.
+.venv/%/.installed: requirements/%.txt
+	@echo "Installing .venv/$* …"
+	@$(PYTHON) -m venv --clear .venv/$*
+	@.venv/$*/bin/python -m pip install --no-compile --no-deps --require-hashes \
+		--requirement $< >.venv/$*/install.log 2>&1 || { tail -n 20 .venv/$*/install.log >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,50 @@
+"""What can go wrong, one leaf class for each thing that a caller treats differently."""
+
+
+class ReinviteError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigurationError(ReinviteError):
+    """A configuration value is missing or malformed; the message begins with its name."""
+
+
+class InvalidRequestError(ReinviteError):
+    """The input is no request and never will be, however often it is delivered."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.request_id: str | None = None
+        self.correlation_id: str | None = None
+        self.source: str | None = None
+
+
+class DependencyUnavailableError(ReinviteError):
+    """Something that this application stands on failed; the same step may succeed later."""
+
+    cause = "dependency_unavailable"
+
+
+class LedgerUnavailableError(DependencyUnavailableError):
+    """The table did not take or answer a call."""
+
+    cause = "ledger_unavailable"
+
+
+class KeyUnavailableError(DependencyUnavailableError):
+    """The secret cannot be read, or holds no usable API key."""
+
+    cause = "key_unavailable"
+
+
+class TopicUnavailableError(DependencyUnavailableError):
+    """The topic did not take a result."""
+
+    cause = "topic_unavailable"
+
+
+class QueueUnavailableError(DependencyUnavailableError):
+    """A queue did not take a message."""
+
+    cause = "queue_unavailable"

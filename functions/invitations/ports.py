@@ -1,0 +1,86 @@
+"""What the service needs of the outside world."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from invitations.models import (
+    CallOutcome,
+    Claim,
+    ClaimRefusal,
+    ConclusionRefusal,
+    Progress,
+    Result,
+    Tally,
+)
+
+Clock = Callable[[], float]
+"""Epoch seconds, now."""
+
+
+class Ledger(Protocol):
+    """Who may call for whom, and what became of each request.
+
+    Every method raises LedgerUnavailableError when its effect is unknown or absent.
+    """
+
+    def claim(
+        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
+    ) -> ClaimRefusal | None:
+        """Take the user's window until `hold_until`, and count one more attempt than `tally`.
+
+        None when the window is now this claim's. A request that ended `failed` starts anew when
+        it comes in another life.
+        """
+
+    def finish(
+        self,
+        claim: Claim,
+        result: Result,
+        *,
+        life_id: str,
+        answered_at: float,
+        window_ends_at: float | None,
+    ) -> Result:
+        """Record the result, and let the user's window end at `window_ends_at` (None: now).
+
+        Returns the result on record, which is another one only if the request ended before. A
+        `sent` replaces a `failed`: the e-mail is out, whatever was said of it meanwhile.
+        """
+
+    def release(self, claim: Claim, *, tally: Tally, window_ends_at: float | None) -> None:
+        """Give up the claim without a result; nothing happens when it is no longer held."""
+
+    def conclude(
+        self, result: Result, user_id: str, *, life_id: str, now: float
+    ) -> ConclusionRefusal | None:
+        """Record a result that needed no call; None when it is now the one on record."""
+
+
+class InvitationApi(Protocol):
+    def invite(self, user_id: str, api_key: str) -> CallOutcome:
+        """Make exactly one call. Never raises for what the network or the API does."""
+
+
+class ApiKeys(Protocol):
+    """Every method raises KeyUnavailableError when there is no usable key."""
+
+    def current(self) -> str:
+        """The key, read once for each container."""
+
+    def refreshed(self, since: float) -> str:
+        """The key, read again unless it was read after `since` (epoch seconds)."""
+
+
+class ResultTopic(Protocol):
+    def publish(self, result: Result) -> None:
+        """Raises TopicUnavailableError."""
+
+
+class RequestQueue(Protocol):
+    """Every method raises QueueUnavailableError."""
+
+    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
+        """Put a copy of the message back, to arrive after the delay."""
+
+    def park(self, body: str, progress: Progress | None, result: Result) -> None:
+        """Lay the message into the dead-letter queue, with the result's reason."""

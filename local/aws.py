@@ -1,0 +1,112 @@
+"""A throwaway AWS on the loopback address."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import urllib3
+from botocore.config import Config
+
+from local.errors import NotInstalledError
+from local.processes import free_port, running, wait_until_ready
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REGION = "eu-west-1"
+
+_SERVER = REPOSITORY / ".venv/aws/bin/ministack"
+_START_SECONDS = 30.0
+# The account that the resources belong to is the access key's twelve digits.
+_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "000000000000",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A running local AWS; `logs` is the folder that its log, and those of deployments, go to."""
+
+    endpoint_url: str
+    logs: Path
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the local AWS.
+
+        Any, because boto3's overloads would have to be repeated here for each service: name the
+        type where the client is kept.
+        """
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=_ACCOUNT["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=_ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+            # A repeated Invoke would run the function twice; it may take as long as its time-out.
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=300),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that send a child process to the local AWS."""
+        return clean_environment() | {"AWS_ENDPOINT_URL": self.endpoint_url}
+
+
+@contextmanager
+def local_aws(logs: Path, *, functions_endpoint_url: str | None = None) -> Iterator[LocalAws]:
+    """Run a local AWS with empty state for the length of the block.
+
+    Its functions find AWS at `functions_endpoint_url`, so that a proxy can stand between the two;
+    None sends them straight back. Raises NotInstalledError, NotReadyError.
+    """
+    if not _SERVER.exists():
+        raise NotInstalledError(_SERVER)
+    port = free_port()
+    endpoint_url = f"http://127.0.0.1:{port}"
+    log = logs / "aws.log"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        # The functions inherit all of this, and nothing of the user's own environment.
+        environment = _ACCOUNT | {
+            "AWS_ENDPOINT_URL": functions_endpoint_url or endpoint_url,
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "HOME": scratch,
+            "IOT_MTLS_ENABLED": "0",
+            # At WARNING the functions' own loggers would fall silent too.
+            "LOG_LEVEL": "INFO",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "PATH": os.environ["PATH"],
+            "SFTP_ENABLED": "0",
+            "TMPDIR": scratch,
+        }
+        with running(
+            [str(_SERVER)], environment=environment, log=log, directory=Path(scratch)
+        ) as server:
+            wait_until_ready(
+                server, lambda: _answers(endpoint_url), seconds=_START_SECONDS, log=log
+            )
+            yield LocalAws(endpoint_url, logs)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment with the local account in place of the user's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | _ACCOUNT
+
+
+def _answers(endpoint_url: str) -> bool:
+    try:
+        reply = urllib3.request(
+            "GET", f"{endpoint_url}/_ministack/ready", retries=False, timeout=1.0
+        )
+    except urllib3.exceptions.HTTPError:
+        return False
+    return reply.status == 200

@@ -1,0 +1,56 @@
+"""The whole stack on this machine: AWS, the API's stand-in and the deployed template."""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.aws import REPOSITORY, LocalAws, local_aws
+from local.partoo.control import PartooControl, User, running_stand_in
+from local.stack import DeployedStack, build, deploy
+
+_STACK_NAME = "partoo-reinvite"
+_WORKSPACE = REPOSITORY / ".local"
+
+
+@dataclass(frozen=True)
+class LocalEnvironment:
+    """What runs, and where its logs go."""
+
+    aws: LocalAws
+    stack: DeployedStack
+    partoo: PartooControl
+    partoo_base_url: str
+
+
+@contextmanager
+def local_environment(
+    logs: Path, *, users: Iterable[str], window_seconds: int, say: Callable[[str], None]
+) -> Iterator[LocalEnvironment]:
+    """Run everything for the length of the block; the API knows `users` as invited.
+
+    Raises LocalStackError or ControlError when a part does not come up.
+    """
+    api_key = secrets.token_urlsafe()
+    with (
+        local_aws(logs) as aws,
+        running_stand_in(api_key, window_seconds=window_seconds) as base_url,
+    ):
+        partoo = PartooControl(base_url)
+        partoo.add_users(*(User(user_id) for user_id in users))
+        say("Building functions and layer …")
+        template = build(_WORKSPACE / "sam", logs=logs)
+        say("Deploying …")
+        parameters = {"PartooBaseUrl": base_url, "InviteWindowSeconds": str(window_seconds)}
+        stack = deploy(aws, _STACK_NAME, parameters, template=template, api_key=api_key)
+        yield LocalEnvironment(aws, stack, partoo, base_url)
+
+
+def empty_log_folder(name: str) -> Path:
+    """Return `.local/NAME` without what the last command of that name has left there."""
+    folder = _WORKSPACE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

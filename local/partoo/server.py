@@ -1,0 +1,179 @@
+"""The HTTP surface of the stand-in: the vendor's API under /v2, its controls under /_control."""
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from local.partoo.state import Answer, PartooState, Request, User
+
+_HOLD_LIMIT_SECONDS = 60.0
+
+
+class Gate:
+    """Holds answers until they are released.
+
+    A ticket is drawn before its call shows in the log, so that a release by someone who has seen
+    the call there always reaches it.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._releases = 0
+
+    def ticket(self) -> int:
+        with self._condition:
+            return self._releases
+
+    def wait(self, ticket: int) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._releases > ticket, _HOLD_LIMIT_SECONDS)
+
+    def release(self) -> None:
+        with self._condition:
+            self._releases += 1
+            self._condition.notify_all()
+
+
+class StandInServer(ThreadingHTTPServer):
+    """Serves one `PartooState` on the loopback address; port 0 takes a free one."""
+
+    daemon_threads = True
+    # A burst of new connections must wait in the queue, not be refused: a refusal is a fault, and
+    # faults happen only when they are scripted.
+    request_queue_size = 512
+
+    def __init__(self, port: int, state: PartooState) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.state = state
+        self.gate = Gate()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v2"
+
+    def control(self, command: str, target: str, body: bytes) -> dict[str, Any]:
+        """Carry out a control call and return its JSON answer.
+
+        Raises `LookupError` for an unknown command or a missing field, `TypeError` or `ValueError`
+        for a malformed one.
+        """
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        payload = json.loads(body or b"{}")
+        match command, path:
+            case "POST", "/_control/users":
+                self.state.add_users([User(**user) for user in payload["users"]])
+            case "PUT", "/_control/key":
+                self.state.set_key(payload["api_key"])
+            case "PUT", "/_control/quota":
+                self.state.set_requests_per_minute(int(payload["requests_per_minute"]))
+            case "PUT", "/_control/script":
+                answers = [Answer(**answer) for answer in payload["answers"]]
+                self.state.script(payload["user_id"], answers)
+            case "GET", "/_control/calls":
+                calls = self.state.calls(since=int(query.get("since", ["0"])[0]))
+                return {"calls": [asdict(call) for call in calls]}
+            case "POST", "/_control/release":
+                self.gate.release()
+            case "POST", "/_control/reset":
+                self.state.reset()
+                self.gate.release()
+            case _:
+                raise LookupError(f"There is no control command {command} {path}.")
+        return {}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body go out in separate writes; Nagle's algorithm would hold back the second one.
+    disable_nagle_algorithm = True
+    error_content_type = "application/json"
+    error_message_format = '{"errors": {"json": "%(message)s"}}'
+    server: StandInServer
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing: the call log is the record, and stderr belongs to the caller."""
+
+    def handle(self) -> None:
+        # A caller may hang up at any moment, as late and held answers provoke.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def _dispatch(self) -> None:
+        # Drawn here and not later: see Gate.
+        ticket = self.server.gate.ticket()
+        body = self._read_body()
+        if self.path.startswith("/_control/"):
+            self._control(body)
+        else:
+            self._answer(ticket)
+
+    def _read_body(self) -> bytes:
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
+            # Where this request's body ends is unknown, and so where the next request starts.
+            self.close_connection = True
+            return b""
+        return self.rfile.read(int(length))
+
+    def _control(self, body: bytes) -> None:
+        try:
+            status, reply = 200, self.server.control(self.command, self.path, body)
+        except (LookupError, TypeError, ValueError) as error:
+            status, reply = 400, {"error": str(error)}
+        content = json.dumps(reply).encode()
+        self._send_head(status, {}, len(content))
+        self.wfile.write(content)
+
+    def _answer(self, ticket: int) -> None:
+        request = Request(self.command, self.path, tuple(self.headers.items()))
+        sequence, answer = self.server.state.receive(request)
+        if answer.hold:
+            self.server.gate.wait(ticket)
+        time.sleep(answer.delay_seconds)
+        if answer.drop is not None:
+            self.close_connection = True
+            return
+
+        content = answer.content()
+        if answer.echo_headers:
+            content = json.dumps(dict(request.headers)).encode()
+        # Noted before the head leaves: a caller with its answer in hand finds it in the log.
+        self.server.state.answered(sequence, answer.status)
+        self._send_head(answer.status, answer.headers, len(content))
+        if self.command == "HEAD" or answer.status in (204, 304):
+            return
+        if answer.drip_seconds:
+            for byte in content:
+                time.sleep(answer.drip_seconds / len(content))
+                self.wfile.write(bytes([byte]))
+        else:
+            self.wfile.write(content)
+
+    def _send_head(self, status: int, headers: Mapping[str, str], length: int) -> None:
+        given = {name.lower() for name in headers}
+        if given & {"content-length", "transfer-encoding"}:
+            # A scripted length may be wrong; the next answer must not be read as this one's rest.
+            self.close_connection = True
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "content-type" not in given:
+            self.send_header("Content-Type", "application/json")
+        if "content-length" not in given:
+            self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+# The base class looks for one method for each HTTP method. One without is answered 501 and logged
+# nowhere, so the list is long.
+for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"):
+    setattr(_Handler, f"do_{_method}", _Handler._dispatch)

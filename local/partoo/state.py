@@ -1,0 +1,421 @@
+"""What the stand-in knows and how it decides: users, key, 5-minute rule, quota, scripts, call log.
+
+No sockets and no sleeping: a request comes in as data, an answer goes out as data, and the clock
+is passed in.
+"""
+
+import base64
+import json
+import math
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from http.client import responses
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+Operation = Literal["invite", "search", "other"]
+KeyCheck = Literal["right", "wrong", "missing"]
+
+ANY_USER = "*"
+QUOTA_PERIOD_SECONDS = 60.0
+
+_ROLES = ("PROVIDER", "ORG_ADMIN", "GROUP_MANAGER", "BUSINESS_MANAGER", "PUBLISHER")
+_SHOWN_FIELDS = (
+    "id",
+    "org_id",
+    "group_id",
+    "email",
+    "first_name",
+    "last_name",
+    "lang",
+    "role",
+    "status",
+    "disabled",
+    "sso_only",
+    "created_at",
+    "business_ids",
+)
+_USERS_PER_PAGE = 30
+
+_ROLE = f"({'|'.join(_ROLES)})"
+# No number may have more digits than int() reads.
+_SEARCH_GRAMMAR = {
+    "status": "active|invited",
+    # How the vendor writes this boolean is not documented, so both spellings pass.
+    "disabled": "True|False|true|false",
+    "email": "(?s:.*)",
+    "query": "(?s:.*)",
+    "role": f"{_ROLE}(,{_ROLE})*",
+    "org_id": "-?[0-9]{1,4000}",
+    "page": "[1-9][0-9]{0,3999}",
+    "per_page": "[1-9][0-9]?|100",
+    "display_business_ids": "True|False",
+    "order_by": "-?(email|first_name|last_name|role|org_id|group_id|status)",
+}
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the organisation; `created_at` is in epoch seconds.
+
+    `forbidden` means that the key has no write access to this user. An empty `email` becomes
+    `<id>@example.com`. Raises `ValueError` for a status or role that the vendor does not have.
+    """
+
+    id: str
+    status: str = "invited"
+    forbidden: bool = False
+    disabled: bool = False
+    sso_only: bool = False
+    role: str = "BUSINESS_MANAGER"
+    org_id: int = 1
+    group_id: int | None = None
+    email: str = ""
+    first_name: str = "Ada"
+    last_name: str = "Lovelace"
+    lang: str = "en"
+    created_at: int = 1_577_836_800
+    business_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status not in ("active", "invited"):
+            raise ValueError(f"A user is active or invited, not {self.status!r}.")
+        if self.role not in _ROLES:
+            raise ValueError(f"A user has one of the roles {', '.join(_ROLES)}, not {self.role!r}.")
+        if not self.email:
+            object.__setattr__(self, "email", f"{self.id}@example.com")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call is answered with, and how; times are in seconds.
+
+    The body is the first of `body` (text), `body_base64` (any bytes) and `body_bytes` (that many
+    bytes of filler) that is given, else the documented one for the status; `echo_headers` replaces
+    it by the request's headers as JSON. `drop` closes the connection with no answer at all,
+    `before` or `after` the e-mail went out. `email` says whether one goes out; by default it does
+    for a 200 and for a drop `after`. `delay_seconds` and `hold` (until released, at most 60 s) put
+    off the answer, never the e-mail; `drip_seconds` spreads the body, byte by byte, over that time.
+    Raises `ValueError` for a status or a drop that does not exist.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    body_base64: str | None = None
+    body_bytes: int | None = None
+    echo_headers: bool = False
+    drop: Literal["before", "after"] | None = None
+    email: bool | None = None
+    delay_seconds: float = 0.0
+    drip_seconds: float = 0.0
+    hold: bool = False
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"An answer's status is from 200 to 599, not {self.status}.")
+        if self.drop not in (None, "before", "after"):
+            raise ValueError(f"An answer is dropped before or after the e-mail, not {self.drop!r}.")
+
+    @property
+    def sends_email(self) -> bool:
+        if self.email is not None:
+            return self.email
+        return self.drop == "after" or (self.drop is None and self.status == 200)
+
+    def content(self) -> bytes:
+        """Return the body, without regard to `echo_headers`."""
+        if self.body is not None:
+            return self.body.encode()
+        if self.body_base64 is not None:
+            return base64.b64decode(self.body_base64)
+        if self.body_bytes is not None:
+            return b"x" * self.body_bytes
+        return json.dumps(_documented_body(self.status)).encode()
+
+
+@dataclass(frozen=True)
+class Request:
+    """A received request: `target` is path and query as they came, header names in any case."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An entry of the call log; times are epoch seconds.
+
+    `answered_at` is when the answer's head was sent; like `status`, it is None until then, and for
+    ever when there is no answer. `path` is the target as it came, query included; `headers` are the
+    names only, sorted. `too_soon` marks an invite call received less than the window after the last
+    e-mail to its user, whatever it was answered with.
+    """
+
+    sequence: int
+    received_at: float
+    answered_at: float | None
+    method: str
+    path: str
+    operation: Operation
+    user_id: str | None
+    key: KeyCheck
+    content_type: str | None
+    user_agent: str | None
+    status: int | None
+    email_sent: bool
+    too_soon: bool
+    headers: tuple[str, ...]
+
+
+class PartooState:
+    """The vendor's side of the API; every method may be called from any thread.
+
+    `window_seconds` is the time after an e-mail in which the same user gets no other; `clock`
+    returns epoch seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        window_seconds: float,
+        requests_per_minute: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._initial = (api_key, requests_per_minute)
+        self._window_seconds = window_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last_sequence = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the sequence number, and take back the key and quota of the start.
+
+        Sequence numbers go on, so that a call answered after the reset cannot mark a newer one.
+        """
+        with self._lock:
+            self._api_key, self._requests_per_minute = self._initial
+            self._users: dict[str, User] = {}
+            self._scripts: dict[str, deque[Answer]] = {}
+            self._last_email_at: dict[str, float] = {}
+            self._counted_at: deque[float] = deque()
+            self._calls: dict[int, Call] = {}
+
+    def add_users(self, users: Iterable[User]) -> None:
+        """Register users; one with a known id replaces the other."""
+        with self._lock:
+            self._users.update({user.id: user for user in users})
+
+    def set_key(self, api_key: str) -> None:
+        with self._lock:
+            self._api_key = api_key
+
+    def set_requests_per_minute(self, requests_per_minute: int) -> None:
+        with self._lock:
+            self._requests_per_minute = requests_per_minute
+
+    def script(self, user_id: str, answers: Iterable[Answer]) -> None:
+        """Replace the answers that wait for this user's next calls; `*` stands for any user.
+
+        A user's own script goes first.
+        """
+        with self._lock:
+            self._scripts[user_id] = deque(answers)
+
+    def calls(self, since: int = 0) -> list[Call]:
+        """Return the calls with a sequence number above `since`, oldest first."""
+        with self._lock:
+            return [call for sequence, call in self._calls.items() if sequence > since]
+
+    def receive(self, request: Request) -> tuple[int, Answer]:
+        """Log and count a call, send its e-mail, and return its sequence number and answer."""
+        with self._lock:
+            now = self._clock()
+            operation, user_id = _operation(request.target)
+            invites = operation == "invite" and request.method == "POST"
+            too_soon = invites and self._in_window(user_id, now)
+
+            answer = self._next_scripted(user_id) if invites else None
+            if answer is None and self._over_quota(now):
+                answer = Answer(status=429, headers={"Retry-After": "60"})
+            else:
+                self._counted_at.append(now)
+                answer = answer or self._decide(request, operation, user_id, too_soon)
+
+            email_sent = invites and answer.sends_email
+            if email_sent:
+                self._last_email_at[user_id] = now
+
+            self._last_sequence += 1
+            self._calls[self._last_sequence] = Call(
+                sequence=self._last_sequence,
+                received_at=now,
+                answered_at=None,
+                method=request.method,
+                path=request.target,
+                operation=operation,
+                user_id=user_id or None,
+                key=self._check_key(request),
+                content_type=request.header("Content-Type"),
+                user_agent=request.header("User-Agent"),
+                status=None,
+                email_sent=email_sent,
+                too_soon=too_soon,
+                headers=tuple(sorted(name for name, _ in request.headers)),
+            )
+            return self._last_sequence, answer
+
+    def answered(self, sequence: int, status: int) -> None:
+        """Note in the log that the call's answer is on its way, unless a reset emptied the log."""
+        with self._lock:
+            if sequence in self._calls:
+                self._calls[sequence] = replace(
+                    self._calls[sequence], answered_at=self._clock(), status=status
+                )
+
+    def _in_window(self, user_id: str, now: float) -> bool:
+        last = self._last_email_at.get(user_id)
+        return last is not None and now - last < self._window_seconds
+
+    def _next_scripted(self, user_id: str) -> Answer | None:
+        for script in (self._scripts.get(user_id), self._scripts.get(ANY_USER)):
+            if script:
+                return script.popleft()
+        return None
+
+    def _over_quota(self, now: float) -> bool:
+        while self._counted_at and self._counted_at[0] <= now - QUOTA_PERIOD_SECONDS:
+            self._counted_at.popleft()
+        return len(self._counted_at) >= self._requests_per_minute
+
+    def _check_key(self, request: Request) -> KeyCheck:
+        key = request.header("x-APIKey")
+        if key is None:
+            return "missing"
+        return "right" if key == self._api_key else "wrong"
+
+    def _decide(
+        self, request: Request, operation: Operation, user_id: str, too_soon: bool
+    ) -> Answer:
+        if operation == "other":
+            return Answer(status=404)
+        allowed = "POST" if operation == "invite" else "GET"
+        if request.method != allowed:
+            return Answer(status=405, headers={"Allow": allowed})
+        if self._check_key(request) != "right":
+            return Answer(status=401)
+        if operation == "search":
+            return self._search(request.target.partition("?")[2])
+        if _media_type(request.header("Content-Type")) != "application/json":
+            return Answer(status=415)
+        return self._invite(self._users.get(user_id), too_soon)
+
+    def _invite(self, user: User | None, too_soon: bool) -> Answer:
+        if user is None:
+            return Answer(status=404)
+        if user.forbidden:
+            return Answer(status=403)
+        # The vendor documents neither of the next two answers. 400 without an e-mail is a guess, so
+        # nothing may be built on it.
+        if user.status != "invited" or user.disabled or user.sso_only:
+            return _bad_request("The user cannot be invited")
+        if too_soon:
+            return _bad_request("An invitation was sent a moment ago")
+        return Answer()
+
+    def _search(self, query: str) -> Answer:
+        wanted = dict(parse_qsl(query, keep_blank_values=True))
+        # Whether the vendor ignores an unknown parameter is not documented. Here it is refused, so
+        # that a misspelt filter does not pass for none.
+        refused = {
+            name: f"Not a valid parameter: {name}={value}"
+            for name, value in wanted.items()
+            if name not in _SEARCH_GRAMMAR or not re.fullmatch(_SEARCH_GRAMMAR[name], value)
+        }
+        if refused:
+            return _bad_request(refused)
+
+        found = _ordered(
+            [user for user in self._users.values() if _matches(user, wanted)],
+            wanted.get("order_by"),
+        )
+        page = int(wanted.get("page", 1))
+        per_page = int(wanted.get("per_page", _USERS_PER_PAGE))
+        hidden = "business_ids" if wanted.get("display_business_ids") == "False" else None
+        users = [
+            {name: getattr(user, name) for name in _SHOWN_FIELDS if name != hidden}
+            for user in found[(page - 1) * per_page : page * per_page]
+        ]
+        listing = {
+            "page": page,
+            "max_page": max(1, math.ceil(len(found) / per_page)),
+            "count": len(found),
+            "users": users,
+        }
+        return Answer(body=json.dumps(listing))
+
+
+def _operation(target: str) -> tuple[Operation, str]:
+    # The path is split before it is decoded: an encoded slash belongs to the id.
+    match target.partition("?")[0].split("/"):
+        case ["", "v2", "user", "search"]:
+            return "search", ""
+        case ["", "v2", "user", user_id, "invite"]:
+            return "invite", unquote(user_id)
+    return "other", ""
+
+
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def _documented_body(status: int) -> dict[str, Any]:
+    match status:
+        case 200:
+            return {"status": "success"}
+        case 401:
+            return {"errors": {"authentication": "User not authenticated"}}
+        case 403:
+            return {"errors": {"authorization": "Operation not allowed"}}
+        case 404:
+            return {"errors": {"json": "Resource not found"}}
+    return {"errors": {"json": responses.get(status, "Unknown")}}
+
+
+def _bad_request(detail: str | dict[str, str]) -> Answer:
+    return Answer(status=400, body=json.dumps({"errors": {"json": detail}}))
+
+
+def _matches(user: User, wanted: Mapping[str, str]) -> bool:
+    text = f"{user.first_name} {user.last_name} {user.email}".casefold()
+    return all(
+        (
+            wanted.get("status", user.status) == user.status,
+            wanted.get("disabled", str(user.disabled)).title() == str(user.disabled),
+            user.role in wanted.get("role", user.role).split(","),
+            wanted.get("email", user.email) == user.email,
+            wanted.get("query", "").casefold() in text,
+            int(wanted.get("org_id", user.org_id)) == user.org_id,
+        )
+    )
+
+
+def _ordered(users: list[User], order_by: str | None) -> list[User]:
+    if order_by is None:
+        return users
+    name = order_by.removeprefix("-")
+
+    def key(user: User) -> tuple[bool, Any]:
+        value = getattr(user, name)
+        return value is None, value
+
+    return sorted(users, key=key, reverse=order_by.startswith("-"))

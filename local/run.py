@@ -1,0 +1,133 @@
+"""`make run`: every sample event through the whole stack, and a check that each got its result."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from local.environment import LocalEnvironment, empty_log_folder, local_environment
+from local.errors import LocalStackError
+from local.samples import Entrance, Sample, known_users, read_samples
+
+# Long enough that a second request for a user meets the window, short enough to see it end.
+_WINDOW_SECONDS = 10
+# A cold start, a window, and the poll that follows it.
+_RESULTS_SECONDS = 40.0
+_EVENT_FIELDS = {"source", "detail-type", "detail"}
+_COLOURS = {"sent": "green", "failed": "red", "invalid": "red"}
+
+
+class RefusedError(LocalStackError):
+    """AWS did not take a sample."""
+
+    def __init__(self, sample: Sample, answer: object) -> None:
+        super().__init__(f"{sample.path} was refused: {answer}.")
+
+
+@dataclass
+class Errand:
+    """What was sent and what came back, by request id."""
+
+    sent: dict[str, Sample] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> dict[str, Sample]:
+        return {name: sample for name, sample in self.sent.items() if name not in self.results}
+
+
+def main(only: str | None = None) -> int:
+    """Send one sample or all; returns 1 when a request is left without its result."""
+    console = Console()
+    samples = read_samples(Path(only) if only else None)
+    logs = empty_log_folder("run")
+    errand = Errand()
+    console.print("Starting AWS and the stand-in for the API …")
+    with local_environment(
+        logs, users=known_users(samples), window_seconds=_WINDOW_SECONDS, say=console.print
+    ) as environment:
+        console.print(f"Sending {len(samples)} sample events …")
+        for sample in samples:
+            try:
+                errand.sent |= dict.fromkeys(_send(environment, sample), sample)
+            except ClientError as error:
+                raise RefusedError(sample, error) from error
+        _print_row(console, "status", "reason", "request", "time (UTC)", "user")
+        _await_results(environment, errand, console)
+        emails = len(environment.partoo.emails())
+    statuses = Counter(result["status"] for result in errand.results.values())
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    console.print(f"{len(errand.sent)} requests: {counts}. E-mails at the API: {emails}.")
+    for request_id, sample in errand.missing.items():
+        console.print(f"[red]No result for request {request_id} of {sample.path}.")
+    if errand.missing:
+        console.print(f"The logs are in {logs}.")
+    return 1 if errand.missing else 0
+
+
+def _send(environment: LocalEnvironment, sample: Sample) -> list[str]:
+    """Send a sample; returns the ids of its requests."""
+    match sample.entrance:
+        case Entrance.QUEUE:
+            message = environment.aws.client("sqs").send_message(
+                QueueUrl=environment.stack.request_queue_url, MessageBody=sample.text
+            )
+            return [sample.request_id or message["MessageId"]]
+        case Entrance.BUS:
+            event = sample.document
+            if not isinstance(event, dict) or not _EVENT_FIELDS.issubset(event):
+                raise RefusedError(sample, "it is not an EventBridge event")
+            entry = {
+                "EventBusName": environment.stack.event_bus_name,
+                "Source": event["source"],
+                "DetailType": event["detail-type"],
+                "Detail": json.dumps(event["detail"]),
+            }
+            answer = environment.aws.client("events").put_events(Entries=[entry])
+            if answer["FailedEntryCount"]:
+                raise RefusedError(sample, answer["Entries"])
+            return [sample.request_id or answer["Entries"][0]["EventId"]]
+        case Entrance.INVOKE:
+            invocation = environment.aws.client("lambda").invoke(
+                FunctionName=environment.stack.reinvite_function_name, Payload=sample.text
+            )
+            payload = json.load(invocation["Payload"])
+            if "FunctionError" in invocation:
+                raise RefusedError(sample, payload)
+            return [result["request_id"] for result in payload["results"]]
+
+
+def _await_results(environment: LocalEnvironment, errand: Errand, console: Console) -> None:
+    sqs = environment.aws.client("sqs")
+    queue_url = environment.stack.results_queue_url
+    deadline = time.monotonic() + _RESULTS_SECONDS
+    while errand.missing and time.monotonic() < deadline:
+        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        for message in answer.get("Messages", []):
+            result = json.loads(message["Body"])
+            # Results are published at least once.
+            if result["request_id"] not in errand.results:
+                moment = result["occurred_at"].removesuffix("Z").partition("T")[2]
+                _print_row(
+                    console,
+                    result["status"],
+                    result["reason"],
+                    result["request_id"],
+                    moment,
+                    result["user_id"] or "",
+                )
+            errand.results[result["request_id"]] = result
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _print_row(
+    console: Console, status: str, reason: str, request_id: str, moment: str, user_id: str
+) -> None:
+    # Not a Table: that one is laid out once all of its rows are known, and cuts long ids.
+    line = f"  {status:<9} {reason:<18} {request_id:<36} {moment:<12} {user_id}"
+    console.print(line, style=_COLOURS.get(status), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,144 @@
+"""Builds the template and deploys it to the local AWS, with the same tools as a real deployment."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from local.aws import REPOSITORY, LocalAws, clean_environment
+from local.errors import NotInstalledError
+from local.processes import run
+
+_SAM = REPOSITORY / ".venv/sam/bin/sam"
+
+
+@dataclass(frozen=True)
+class DeployedStack:
+    """The outputs of a deployed stack, and a queue that receives each published result.
+
+    A message of `results_queue_url` has the result as its body and the result's message attributes
+    as its own.
+    """
+
+    name: str
+    request_queue_url: str
+    request_queue_arn: str
+    dead_letter_queue_url: str
+    result_topic_arn: str
+    reinvite_function_name: str
+    table_name: str
+    api_key_secret_arn: str
+    event_bus_name: str
+    results_queue_url: str
+
+
+def build(directory: Path, *, logs: Path) -> Path:
+    """Build functions and layer in `directory`; returns the template for any number of deployments.
+
+    The next build in the same directory does only what has changed. Raises CommandFailedError,
+    NotInstalledError.
+    """
+    build_dir = directory / "build"
+    _sam(
+        "build",
+        "--cached",
+        "--parallel",
+        "--template-file",
+        str(REPOSITORY / "template.yaml"),
+        "--build-dir",
+        str(build_dir),
+        "--cache-dir",
+        str(directory / "cache"),
+        environment=clean_environment(),
+        log=logs / "sam-build.log",
+    )
+    return build_dir / "template.yaml"
+
+
+def deploy(
+    aws: LocalAws, name: str, parameters: Mapping[str, str], *, template: Path, api_key: str
+) -> DeployedStack:
+    """Deploy a built template as a new stack that is ready for requests.
+
+    Raises CommandFailedError with the end of what `sam deploy` printed, NotInstalledError.
+    """
+    # A file takes any value as it is; on the command line spaces and quotes would need escaping.
+    overrides = aws.logs / f"{name}-parameters.yaml"
+    overrides.write_text(yaml.safe_dump(dict(parameters)))
+    _sam(
+        "deploy",
+        "--template-file",
+        str(template),
+        "--stack-name",
+        name,
+        "--parameter-overrides",
+        f"file://{overrides}",
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "CAPABILITY_AUTO_EXPAND",
+        "--resolve-s3",
+        "--no-confirm-changeset",
+        "--no-fail-on-empty-changeset",
+        "--no-progressbar",
+        environment=aws.environment() | {"SAM_CLI_POLL_DELAY": "0.2"},
+        log=aws.logs / f"sam-deploy-{name}.log",
+    )
+    stacks = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+    # The local AWS drops the template's TTL; set by API it works.
+    aws.client("dynamodb").update_time_to_live(
+        TableName=outputs["TableName"],
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
+    )
+    aws.client("secretsmanager").put_secret_value(
+        SecretId=outputs["ApiKeySecretArn"], SecretString=api_key
+    )
+    return DeployedStack(
+        name=name,
+        request_queue_url=outputs["RequestQueueUrl"],
+        request_queue_arn=outputs["RequestQueueArn"],
+        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        result_topic_arn=outputs["ResultTopicArn"],
+        reinvite_function_name=outputs["ReinviteFunctionName"],
+        table_name=outputs["TableName"],
+        api_key_secret_arn=outputs["ApiKeySecretArn"],
+        event_bus_name=outputs["EventBusName"],
+        results_queue_url=_subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"]),
+    )
+
+
+def _subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
+    sqs = aws.client("sqs")
+    queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    aws.client("sns").subscribe(
+        TopicArn=topic_arn,
+        Protocol="sqs",
+        Endpoint=queue["Attributes"]["QueueArn"],
+        # Raw, the message attributes arrive as such and not inside an envelope.
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    return queue_url
+
+
+def _sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    if not _SAM.exists():
+        raise NotInstalledError(_SAM)
+    # First on the path, so that the layer is installed with this environment's pip.
+    path = os.pathsep.join([str(_SAM.parent), environment["PATH"]])
+    # sam and pip leave their temporary files behind when they are interrupted.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        run(
+            [str(_SAM), *arguments],
+            environment={
+                **environment,
+                "PATH": path,
+                "SAM_CLI_TELEMETRY": "0",
+                "TMPDIR": scratch,
+            },
+            log=log,
+            directory=REPOSITORY,
+        )

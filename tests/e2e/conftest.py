@@ -1,0 +1,73 @@
+"""Two deployed stacks of one build, each with an API of its own, for the length of the session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.aws import LocalAws, local_aws
+from local.partoo.control import PartooControl, running_stand_in
+from local.stack import build, deploy
+from tests.e2e.outside import Outside
+
+# Short enough to wait for, long enough that a machine under load does not run past it.
+SHORT_WINDOW_SECONDS = 5
+MAX_ATTEMPTS = 3
+# Enough for a call with the brisk stack's time-out and for what belongs to it.
+EXECUTION_SECONDS = 16
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def deployed_template(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
+    return build(tmp_path_factory.mktemp("sam"), logs=logs)
+
+
+@pytest.fixture(scope="session")
+def aws(logs: Path) -> Iterator[LocalAws]:
+    with local_aws(logs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
+    """The stack as it is deployed by default, but for the API's address."""
+    api_key = "e2e-default-key"
+    with running_stand_in(api_key, requests_per_minute=10_000) as base_url:
+        deployed = deploy(
+            aws,
+            "default",
+            {"PartooBaseUrl": base_url},
+            template=deployed_template,
+            api_key=api_key,
+        )
+        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+
+
+@pytest.fixture(scope="session")
+def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
+    """A stack whose windows, time-outs and patience with the API are short."""
+    api_key = "e2e-brisk-key"
+    window = SHORT_WINDOW_SECONDS
+    with running_stand_in(api_key, window_seconds=window, requests_per_minute=10_000) as base_url:
+        deployed = deploy(
+            aws,
+            "brisk",
+            {
+                "PartooBaseUrl": base_url,
+                "InviteWindowSeconds": str(window),
+                "PartooTimeoutSeconds": "1",
+                "MaxAttempts": str(MAX_ATTEMPTS),
+                # The rules of both stacks listen on the one default bus.
+                "PendingEventSource": "crm.brisk",
+            },
+            template=deployed_template,
+            api_key=api_key,
+        )
+        brisk = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=window)
+        brisk.limit_executions(EXECUTION_SECONDS)
+        yield brisk

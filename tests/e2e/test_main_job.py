@@ -1,0 +1,133 @@
+"""Requests of every kind become one e-mail and one result each."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.e2e.outside import Outside
+
+
+def test_requests_of_every_kind_are_sent_once_and_answered_once(stack: Outside) -> None:
+    users = [stack.invited_user() for _ in range(14)]
+    by_queue = [stack.send({"user_id": user}) for user in users[:12]]
+    by_event = stack.put_event({"user_id": users[12]})
+    by_call = stack.invoke({"user_id": users[13], "request_id": "e2e-direct"})
+
+    results = stack.results([*by_queue, by_event, "e2e-direct"])
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    assert [results[name]["source"] for name in by_queue] == ["sqs"] * 12
+    assert results[by_event]["source"] == "eventbridge"
+    assert by_call == {"results": [results["e2e-direct"]]}
+    assert [len(stack.partoo.emails(user)) for user in users] == [1] * 14
+
+
+def test_results_can_be_filtered_on_by_their_message_attributes(stack: Outside) -> None:
+    sqs, sns = stack.sqs, stack.aws.client("sns")
+    queue_url = sqs.create_queue(QueueName="only-events-sent")["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    policy = {"status": ["sent"], "reason": ["invited"], "source": ["eventbridge"]}
+    sns.subscribe(
+        TopicArn=stack.stack.result_topic_arn,
+        Protocol="sqs",
+        Endpoint=queue["Attributes"]["QueueArn"],
+        Attributes={"FilterPolicy": json.dumps(policy), "RawMessageDelivery": "true"},
+    )
+    wanted = stack.put_event({"user_id": stack.invited_user()})
+    others = [stack.send({"user_id": stack.invited_user()}), stack.put_event({"user_id": "nobody"})]
+    stack.results([wanted, *others])
+
+    received = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)["Messages"]
+
+    assert [json.loads(each["Body"])["request_id"] for each in received] == [wanted]
+
+
+def test_a_notification_of_a_topic_is_a_request(stack: Outside) -> None:
+    user = stack.invited_user()
+    notification = {
+        "Type": "Notification",
+        "MessageId": "e2e-notification",
+        "TopicArn": "arn:aws:sns:eu-west-1:000000000000:crm",
+        "Message": json.dumps({"user_id": user, "correlation_id": "order-66"}),
+    }
+
+    result = stack.result(stack.send(notification))
+
+    assert (result["status"], result["source"]) == ("sent", "sns")
+    assert (result["user_id"], result["correlation_id"]) == (user, "order-66")
+
+
+def test_one_invocation_invites_many_users(stack: Outside) -> None:
+    users = [stack.invited_user() for _ in range(25)]
+
+    answer = stack.invoke({"user_ids": users, "request_id": "campaign"})
+
+    assert [result["user_id"] for result in answer["results"]] == users
+    assert {result["status"] for result in answer["results"]} == {"sent"}
+    published = stack.results(result["request_id"] for result in answer["results"])
+    assert sorted(result["user_id"] for result in published.values()) == sorted(users)
+
+
+def test_fifty_triggers_for_one_user_at_once_make_one_call(stack: Outside) -> None:
+    user = stack.invited_user()
+    with ThreadPoolExecutor(10) as callers:
+        queued = list(callers.map(lambda _: stack.send({"user_id": user}), range(40)))
+        answers = list(callers.map(lambda _: stack.invoke({"user_id": user}), range(10)))
+    direct = [answer["results"][0]["request_id"] for answer in answers]
+
+    results = stack.results([*queued, *direct])
+
+    statuses = sorted(result["status"] for result in results.values())
+    assert statuses == ["sent"] + ["skipped"] * 49
+    assert len(stack.partoo.calls(user)) == 1
+
+
+def test_one_request_delivered_again_and_again_is_one_call_and_one_result(
+    brisk_stack: Outside,
+) -> None:
+    user = brisk_stack.invited_user()
+    request = {"user_id": user, "request_id": "again-and-again"}
+    for _ in range(6):
+        brisk_stack.send(request)
+    brisk_stack.settle()
+    for _ in range(2):
+        brisk_stack.send(request)
+    brisk_stack.settle()
+
+    result = brisk_stack.result("again-and-again")
+
+    copies = [each for each in brisk_stack.published if each.result["user_id"] == user]
+    assert len(copies) == 8
+    assert {each.result["result_id"] for each in copies} == {result["result_id"]}
+    assert len(brisk_stack.partoo.calls(user)) == 1
+
+
+def test_a_request_may_wait_for_the_window_instead_of_being_skipped(brisk_stack: Outside) -> None:
+    user = brisk_stack.invited_user()
+    brisk_stack.result(brisk_stack.send({"user_id": user}))
+
+    waiting = brisk_stack.send({"user_id": user, "on_active_window": "defer"})
+    skipped = brisk_stack.send({"user_id": user})
+
+    assert brisk_stack.result(skipped)["reason"] == "window_active"
+    assert brisk_stack.result(waiting)["status"] == "sent"
+    assert len(brisk_stack.partoo.emails(user)) == 2
+    brisk_stack.assert_window_held(user)
+
+
+def test_a_caller_learns_that_its_request_waits(brisk_stack: Outside) -> None:
+    user = brisk_stack.invited_user()
+    brisk_stack.invoke({"user_id": user})
+
+    answer = brisk_stack.invoke(
+        {"user_id": user, "request_id": "wait-for-me", "on_active_window": "defer"}
+    )
+
+    assert answer["results"] == [
+        {
+            "request_id": "wait-for-me",
+            "user_id": user,
+            "status": "queued",
+            "reason": "window_active",
+        }
+    ]
+    assert brisk_stack.result("wait-for-me")["status"] == "sent"

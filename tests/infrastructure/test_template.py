@@ -1,0 +1,434 @@
+"""The rules that the template must keep, whatever else changes in it."""
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from invitations.bootstrap import BATCH_SIZE
+from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, Config
+from invitations.errors import ConfigurationError
+
+REPOSITORY = Path(__file__).parents[2]
+FOURTEEN_DAYS = 14 * 86_400
+
+
+class CloudFormationLoader(yaml.SafeLoader):
+    """Reads a tag like `!GetAtt A.Arn` as `{"GetAtt": "A.Arn"}`."""
+
+
+def _construct(loader: CloudFormationLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+    raise AssertionError(f"!{name} at {node.start_mark} has an argument that is not expected")
+
+
+CloudFormationLoader.add_multi_constructor("!", _construct)
+
+
+def _load_template() -> dict[str, Any]:
+    text = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
+    # A SafeLoader with more tags is still one.
+    template: dict[str, Any] = yaml.load(text, CloudFormationLoader)  # noqa: S506
+    return template
+
+
+TEMPLATE = _load_template()
+PARAMETERS = TEMPLATE["Parameters"]
+RESOURCES = TEMPLATE["Resources"]
+SAMCONFIG = tomllib.loads((REPOSITORY / "samconfig.toml").read_text(encoding="utf-8"))
+
+FUNCTION = RESOURCES["ReinviteUserFunction"]["Properties"]
+REQUEST_QUEUE = RESOURCES["RequestQueue"]["Properties"]
+DEAD_LETTER_QUEUE = RESOURCES["DeadLetterQueue"]["Properties"]
+QUEUE_EVENT = FUNCTION["Events"]["Requests"]["Properties"]
+TABLE = RESOURCES["InvitationTable"]["Properties"]
+VARIABLES = FUNCTION["Environment"]["Variables"]
+
+DEAD_LETTER_QUEUE_ARN = {"GetAtt": "DeadLetterQueue.Arn"}
+REQUEST_QUEUE_ARN = {"GetAtt": "RequestQueue.Arn"}
+SECRET_ARN = {"If": ["MakesSecret", {"GetAtt": "ApiKeySecret.Id"}, {"Ref": "ApiKeySecretArn"}]}
+
+NUMBERS = {
+    "PARTOO_TIMEOUT_SECONDS": "PartooTimeoutSeconds",
+    "INVITE_WINDOW_SECONDS": "InviteWindowSeconds",
+    "MAX_ATTEMPTS": "MaxAttempts",
+    "HISTORY_DAYS": "HistoryDays",
+}
+ENVIRONMENT = {
+    "PARTOO_BASE_URL": PARAMETERS["PartooBaseUrl"]["Default"],
+    "USER_ID_PATH": PARAMETERS["UserIdPath"]["Default"],
+    "TABLE_NAME": "table",
+    "REQUEST_QUEUE_URL": "queue",
+    "DEAD_LETTER_QUEUE_URL": "dead",
+    "RESULT_TOPIC_ARN": "topic",
+    "API_KEY_SECRET_ARN": "secret",
+    **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in NUMBERS.items()},
+}
+
+
+def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in RESOURCES.items()
+        if resource["Type"] == kind
+    }
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def is_valid(environment: dict[str, str]) -> bool:
+    try:
+        Config.from_environment(environment)
+    except ConfigurationError:
+        return False
+    return True
+
+
+class TestParameters:
+    def test_have_the_documented_names_and_defaults(self) -> None:
+        assert {name: each.get("Default") for name, each in PARAMETERS.items()} == {
+            "PartooBaseUrl": "https://api.partoo.co/v2",
+            "ApiKeySecretArn": "",
+            "PartooTimeoutSeconds": 10,
+            "InviteWindowSeconds": 300,
+            "MaxAttempts": 8,
+            "HistoryDays": 90,
+            "EventBusName": "default",
+            "PendingEventSource": "crm",
+            "PendingEventDetailType": "user pending",
+            "UserIdPath": "detail.user_id",
+        }
+
+    @pytest.mark.parametrize("name", PARAMETERS)
+    def test_are_described(self, name: str) -> None:
+        assert PARAMETERS[name]["Description"]
+
+    def test_are_all_shown_in_a_group(self) -> None:
+        groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+        assert sorted(name for group in groups for name in group["Parameters"]) == sorted(
+            PARAMETERS
+        )
+
+    def test_that_are_numbers_have_bounds(self) -> None:
+        numbers = {name for name, each in PARAMETERS.items() if each["Type"] == "Number"}
+
+        assert numbers == set(NUMBERS.values())
+        assert all({"MinValue", "MaxValue"} <= PARAMETERS[name].keys() for name in numbers)
+
+    def test_with_their_defaults_start_the_function(self) -> None:
+        assert is_valid(ENVIRONMENT)
+
+    @pytest.mark.parametrize(("variable", "parameter"), NUMBERS.items())
+    def test_that_are_numbers_have_the_bounds_of_the_code(
+        self, variable: str, parameter: str
+    ) -> None:
+        least, most = PARAMETERS[parameter]["MinValue"], PARAMETERS[parameter]["MaxValue"]
+        at_and_beyond = [least - 1, least, most, most + 1]
+
+        assert [is_valid(ENVIRONMENT | {variable: str(each)}) for each in at_and_beyond] == [
+            False,
+            True,
+            True,
+            False,
+        ]
+
+    @pytest.mark.parametrize(
+        ("url", "allowed"),
+        [
+            ("https://api.partoo.co/v2", True),
+            ("https://api.sandbox.partoo.co/v2", True),
+            ("https://proxy.example.com:8443/partoo/v2/", True),
+            ("http://127.0.0.1:8080/v2", True),
+            ("http://localhost:8080", True),
+            ("http://[::1]:8080/v2", True),
+            ("http://api.partoo.co/v2", False),
+            ("http://127.0.0.1.example.com/v2", False),
+            ("https://key@api.partoo.co/v2", False),
+            ("https://api.partoo.co/v2?key=1", False),
+            ("https://api.partoo.co/v2#top", False),
+            ("https://api.partoo.co/v 2", False),
+            ("https://api.partoo.co:port/v2", False),
+            ("https://api.partoo.co/%76%32", False),
+            ("https://", False),
+            ("", False),
+        ],
+    )
+    def test_allow_the_base_urls_that_the_code_takes(self, url: str, allowed: bool) -> None:
+        pattern = PARAMETERS["PartooBaseUrl"]["AllowedPattern"]
+
+        assert bool(re.fullmatch(pattern, url)) is allowed
+        assert is_valid(ENVIRONMENT | {"PARTOO_BASE_URL": url}) is allowed
+
+
+class TestQueues:
+    def test_the_visibility_outlasts_six_executions(self) -> None:
+        assert REQUEST_QUEUE["VisibilityTimeout"] >= 6 * FUNCTION["Timeout"]
+
+    @pytest.mark.parametrize("queue", [REQUEST_QUEUE, DEAD_LETTER_QUEUE])
+    def test_keep_a_message_as_long_as_possible(self, queue: dict[str, Any]) -> None:
+        assert queue["MessageRetentionPeriod"] == FOURTEEN_DAYS
+
+    def test_the_history_outlasts_a_message_in_both(self) -> None:
+        assert PARAMETERS["HistoryDays"]["MinValue"] * 86_400 > 2 * FOURTEEN_DAYS
+
+    @pytest.mark.parametrize("queue", [REQUEST_QUEUE, DEAD_LETTER_QUEUE])
+    def test_are_encrypted(self, queue: dict[str, Any]) -> None:
+        assert queue["SqsManagedSseEnabled"] is True
+
+    def test_what_is_received_too_often_rests_in_the_dead_letter_queue(self) -> None:
+        policy = REQUEST_QUEUE["RedrivePolicy"]
+
+        assert policy["deadLetterTargetArn"] == DEAD_LETTER_QUEUE_ARN
+        assert policy["maxReceiveCount"] * REQUEST_QUEUE["VisibilityTimeout"] >= 2 * 3600
+
+    def test_a_message_that_failed_is_reported_alone(self) -> None:
+        assert QUEUE_EVENT["Queue"] == REQUEST_QUEUE_ARN
+        assert QUEUE_EVENT["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_a_batch_is_what_the_code_carries_out_side_by_side(self) -> None:
+        assert QUEUE_EVENT["BatchSize"] == BATCH_SIZE
+
+    def test_take_messages_of_the_rule_and_of_nobody_else(self) -> None:
+        [policy] = resources_of_type("AWS::SQS::QueuePolicy").values()
+        [statement] = policy["PolicyDocument"]["Statement"]
+
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Resource"] == [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN]
+        assert statement["Condition"] == {
+            "ArnEquals": {"aws:SourceArn": {"GetAtt": "PendingEventRule.Arn"}}
+        }
+        assert policy["Queues"] == [{"Ref": "RequestQueue"}, {"Ref": "DeadLetterQueue"}]
+
+
+class TestRule:
+    RULE = RESOURCES["PendingEventRule"]["Properties"]
+
+    def test_picks_the_configured_events_on_the_configured_bus(self) -> None:
+        assert self.RULE["EventBusName"] == {"Ref": "EventBusName"}
+        assert self.RULE["EventPattern"] == {
+            "source": [{"Ref": "PendingEventSource"}],
+            "detail-type": [{"Ref": "PendingEventDetailType"}],
+        }
+
+    def test_loses_no_event_that_the_queue_does_not_take(self) -> None:
+        [target] = self.RULE["Targets"]
+
+        assert target["Arn"] == REQUEST_QUEUE_ARN
+        assert target["DeadLetterConfig"] == {"Arn": DEAD_LETTER_QUEUE_ARN}
+
+    def test_hands_the_event_over_whole(self) -> None:
+        [target] = self.RULE["Targets"]
+
+        assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
+
+
+class TestFunction:
+    def test_lasts_as_long_as_the_code_believes(self) -> None:
+        assert FUNCTION["Timeout"] == FUNCTION_TIMEOUT_SECONDS
+
+    def test_has_time_for_the_longest_call_and_its_record(self) -> None:
+        longest = PARAMETERS["PartooTimeoutSeconds"]["MaxValue"]
+        environment = ENVIRONMENT | {"PARTOO_TIMEOUT_SECONDS": str(longest)}
+
+        assert longest == MAX_PARTOO_TIMEOUT_SECONDS
+        assert Config.from_environment(environment).call_budget_seconds < FUNCTION["Timeout"]
+
+    def test_is_given_every_variable_that_the_code_reads_and_no_other(self) -> None:
+        fields = {field.name.upper() for field in dataclasses.fields(Config)}
+
+        assert VARIABLES.keys() == fields == ENVIRONMENT.keys()
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("PARTOO_BASE_URL", {"Ref": "PartooBaseUrl"}),
+            ("USER_ID_PATH", {"Ref": "UserIdPath"}),
+            ("TABLE_NAME", {"Ref": "InvitationTable"}),
+            ("REQUEST_QUEUE_URL", {"Ref": "RequestQueue"}),
+            ("DEAD_LETTER_QUEUE_URL", {"Ref": "DeadLetterQueue"}),
+            ("RESULT_TOPIC_ARN", {"Ref": "ResultTopic"}),
+            ("API_KEY_SECRET_ARN", SECRET_ARN),
+            *[(variable, {"Ref": parameter}) for variable, parameter in NUMBERS.items()],
+        ],
+    )
+    def test_is_given_the_right_value(self, variable: str, value: dict[str, Any]) -> None:
+        assert VARIABLES[variable] == value
+
+    def test_keeps_what_an_asynchronous_invocation_could_not_do(self) -> None:
+        assert FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": DEAD_LETTER_QUEUE_ARN}
+
+    def test_exists_where_the_handler_says(self) -> None:
+        module, _, name = FUNCTION["Handler"].rpartition(".")
+        source = REPOSITORY / FUNCTION["CodeUri"] / (module.replace(".", "/") + ".py")
+
+        assert f"\ndef {name}(" in source.read_text(encoding="utf-8")
+
+    def test_runs_on_the_newest_python_of_the_cheaper_processor(self) -> None:
+        settings = TEMPLATE["Globals"]["Function"]
+
+        assert (settings["Runtime"], settings["Architectures"]) == ("python3.13", ["arm64"])
+        assert not {"Runtime", "Architectures"} & FUNCTION.keys()
+
+    def test_writes_its_log_where_it_ends_some_day(self) -> None:
+        assert FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "ReinviteUserLogGroup"}
+        assert RESOURCES["ReinviteUserLogGroup"]["Properties"]["RetentionInDays"] == 30
+
+
+class TestPermissions:
+    STATEMENTS = tuple(
+        statement for policy in FUNCTION["Policies"] for statement in policy["Statement"]
+    )
+
+    def test_are_these_and_no_others(self) -> None:
+        assert {
+            action: statement["Resource"]
+            for statement in self.STATEMENTS
+            for action in as_list(statement["Action"])
+        } == {
+            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
+            "secretsmanager:GetSecretValue": SECRET_ARN,
+            "sns:Publish": {"Ref": "ResultTopic"},
+            "sqs:SendMessage": [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN],
+        }
+
+    def test_name_everything(self) -> None:
+        assert "*" not in repr(self.STATEMENTS)
+        assert {statement["Effect"] for statement in self.STATEMENTS} == {"Allow"}
+
+
+class TestLayer:
+    LAYER = RESOURCES["DependenciesLayer"]
+
+    def test_fits_the_function(self) -> None:
+        settings = TEMPLATE["Globals"]["Function"]
+
+        assert self.LAYER["Properties"]["CompatibleRuntimes"] == [settings["Runtime"]]
+        assert self.LAYER["Properties"]["CompatibleArchitectures"] == settings["Architectures"]
+        assert self.LAYER["Metadata"]["BuildArchitecture"] in settings["Architectures"]
+        assert settings["Layers"] == [{"Ref": "DependenciesLayer"}]
+
+    def test_holds_third_party_packages_only(self) -> None:
+        folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
+
+        assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "requirements.txt"]
+
+    def test_installs_only_what_is_pinned_by_its_hash(self) -> None:
+        folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
+        requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
+
+        assert re.findall(r"(?m)^[a-z].*", requirements) == re.findall(
+            r"(?m)^[a-z][a-z0-9.-]*==.* \\$", requirements
+        )
+        assert "--require-hashes" in (folder / "Makefile").read_text(encoding="utf-8")
+
+
+class TestLedger:
+    def test_is_found_by_one_key(self) -> None:
+        assert TABLE["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
+        assert TABLE["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
+
+    def test_forgets_by_the_attribute_that_the_code_writes(self) -> None:
+        assert TABLE["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+    def test_can_be_restored_and_is_encrypted(self) -> None:
+        recovery = TABLE["PointInTimeRecoverySpecification"]
+
+        assert recovery == {"PointInTimeRecoveryEnabled": True}
+        assert TABLE["SSESpecification"] == {"SSEEnabled": True}
+
+    def test_survives_its_own_replacement(self) -> None:
+        assert RESOURCES["InvitationTable"]["UpdateReplacePolicy"] == "Retain"
+
+
+class TestSecret:
+    def test_is_made_only_when_none_is_given(self) -> None:
+        assert RESOURCES["ApiKeySecret"]["Condition"] == "MakesSecret"
+        assert TEMPLATE["Conditions"] == {
+            "MakesSecret": {"Equals": [{"Ref": "ApiKeySecretArn"}, ""]}
+        }
+
+    def test_has_no_value_in_the_template(self) -> None:
+        assert RESOURCES["ApiKeySecret"]["Properties"].keys() == {"Description"}
+
+    def test_key_is_no_parameter_and_no_variable(self) -> None:
+        names = [*PARAMETERS, *VARIABLES]
+
+        assert [name for name in names if "key" in name.lower()] == [
+            "ApiKeySecretArn",
+            "API_KEY_SECRET_ARN",
+        ]
+
+
+def test_the_topic_is_encrypted() -> None:
+    assert RESOURCES["ResultTopic"]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
+
+
+def test_no_resource_has_a_fixed_name() -> None:
+    fixed = ("QueueName", "TopicName", "TableName", "FunctionName", "RoleName", "LayerName")
+
+    assert not [
+        (name, key)
+        for name, resource in RESOURCES.items()
+        for key in fixed
+        if key in resource["Properties"]
+    ]
+
+
+class TestOutputs:
+    def test_name_what_users_need(self) -> None:
+        assert {name: output["Value"] for name, output in TEMPLATE["Outputs"].items()} == {
+            "RequestQueueUrl": {"Ref": "RequestQueue"},
+            "RequestQueueArn": REQUEST_QUEUE_ARN,
+            "DeadLetterQueueUrl": {"Ref": "DeadLetterQueue"},
+            "ResultTopicArn": {"Ref": "ResultTopic"},
+            "ReinviteFunctionName": {"Ref": "ReinviteUserFunction"},
+            "TableName": {"Ref": "InvitationTable"},
+            "ApiKeySecretArn": SECRET_ARN,
+            "EventBusName": {"Ref": "EventBusName"},
+        }
+
+    @pytest.mark.parametrize("name", TEMPLATE["Outputs"])
+    def test_are_described(self, name: str) -> None:
+        assert TEMPLATE["Outputs"][name]["Description"]
+
+
+class TestSamconfig:
+    DEPLOYMENTS = ("sandbox", "production")
+
+    @pytest.mark.parametrize("environment", DEPLOYMENTS)
+    def test_sets_only_parameters_that_exist(self, environment: str) -> None:
+        overrides = SAMCONFIG[environment]["deploy"]["parameters"]["parameter_overrides"]
+
+        assert {override.partition("=")[0] for override in overrides} <= PARAMETERS.keys()
+
+    @pytest.mark.parametrize(
+        ("environment", "url"),
+        [
+            ("sandbox", "https://api.sandbox.partoo.co/v2"),
+            ("production", "https://api.partoo.co/v2"),
+        ],
+    )
+    def test_points_each_environment_at_its_own_api(self, environment: str, url: str) -> None:
+        overrides = SAMCONFIG[environment]["deploy"]["parameters"]["parameter_overrides"]
+
+        assert f"PartooBaseUrl={url}" in overrides
+
+    def test_keeps_the_environments_apart(self) -> None:
+        names = {SAMCONFIG[each]["deploy"]["parameters"]["stack_name"] for each in self.DEPLOYMENTS}
+
+        assert len(names) == len(self.DEPLOYMENTS)
+
+    def test_asks_before_production_changes(self) -> None:
+        assert SAMCONFIG["production"]["deploy"]["parameters"]["confirm_changeset"] is True

@@ -1,0 +1,310 @@
+"""The stand-in seen from outside: its answers fit the API's description, its faults are real."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import schemathesis
+import urllib3
+from hypothesis import settings
+
+from local.partoo.control import Answer, ControlError, PartooControl, User, running_stand_in
+
+KEY = "contract-key"
+HEADERS = {"x-APIKey": KEY, "Content-Type": "application/json"}
+REPOSITORY = Path(__file__).parents[2]
+DESCRIPTION = schemathesis.openapi.from_path(REPOSITORY / "local/partoo/openapi.yaml")
+# Every call carries the key; calls without it come from the check that asks for them.
+DESCRIPTION.config.generation.with_security_parameters = False
+INVITE = DESCRIPTION["/user/{user_id}/invite"]["POST"]
+SEARCH = DESCRIPTION["/user/search"]["GET"]
+# The description's example of a user id, and the "0" that schemathesis likes to call first.
+DESCRIBED_USERS = (User("5d2c1b7e90f3a4468be01c57"), User("0"))
+
+
+@pytest.fixture(scope="module")
+def tireless_url() -> Iterator[str]:
+    """Base URL of a stand-in without window and quota, which answers the same call alike."""
+    with running_stand_in(KEY, window_seconds=0, requests_per_minute=1_000_000) as url:
+        PartooControl(url).add_users(*DESCRIBED_USERS)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with running_stand_in(KEY) as url:
+        yield url
+
+
+@pytest.fixture
+def partoo(base_url: str) -> PartooControl:
+    control = PartooControl(base_url)
+    control.reset()
+    control.add_users(User("u1"))
+    return control
+
+
+@pytest.fixture
+def connection(base_url: str) -> Iterator[http.client.HTTPConnection]:
+    """One connection that neither retries, reconnects nor follows redirects."""
+    connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=5)
+    connection.connect()
+    connection.auto_open = 0
+    yield connection
+    connection.close()
+
+
+def send_invite(connection: http.client.HTTPConnection, user_id: str = "u1") -> None:
+    connection.request("POST", f"/v2/user/{user_id}/invite", headers=HEADERS)
+
+
+def invite(connection: http.client.HTTPConnection, user_id: str = "u1") -> tuple[int, bytes]:
+    send_invite(connection, user_id)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+@DESCRIPTION.parametrize()
+@settings(derandomize=True, database=None, max_examples=40, deadline=None)
+def test_any_call_is_answered_as_described(case: schemathesis.Case[Any], tireless_url: str) -> None:
+    case.call_and_validate(base_url=tireless_url, headers=HEADERS)
+
+
+class TestEachDescribedAnswer:
+    @pytest.fixture(autouse=True)
+    def _users(self, partoo: PartooControl) -> None:
+        partoo.add_users(User("forbidden", forbidden=True), User("active", status="active"))
+
+    @pytest.mark.parametrize(
+        ("user_id", "headers", "status"),
+        [
+            ("u1", HEADERS, 200),
+            ("active", HEADERS, 400),
+            ("u1", HEADERS | {"x-APIKey": "another"}, 401),
+            ("forbidden", HEADERS, 403),
+            ("nobody", HEADERS, 404),
+            ("u1", HEADERS | {"Content-Type": "text/plain"}, 415),
+        ],
+    )
+    def test_to_an_invitation(
+        self, base_url: str, user_id: str, headers: dict[str, str], status: int
+    ) -> None:
+        case = INVITE.Case(path_parameters={"user_id": user_id})
+        response = case.call(base_url=base_url, headers=headers)
+
+        assert response.status_code == status
+        INVITE.validate_response(response)
+
+    @pytest.mark.parametrize(
+        ("query", "headers", "status"),
+        [({}, HEADERS, 200), ({"per_page": "101"}, HEADERS, 400), ({}, {}, 401)],
+    )
+    def test_to_a_search(
+        self, base_url: str, query: dict[str, str], headers: dict[str, str], status: int
+    ) -> None:
+        response = SEARCH.Case(query=query).call(base_url=base_url, headers=headers)
+
+        assert response.status_code == status
+        SEARCH.validate_response(response)
+
+    def test_above_the_quota(self, base_url: str, partoo: PartooControl) -> None:
+        partoo.set_requests_per_minute(0)
+        response = SEARCH.Case().call(base_url=base_url, headers=HEADERS)
+
+        assert (response.status_code, response.headers["retry-after"]) == (429, ["60"])
+        SEARCH.validate_response(response)
+
+
+class TestWindow:
+    def test_a_second_invitation_at_once_is_refused(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        assert [invite(connection)[0], invite(connection)[0]] == [200, 400]
+        assert [call.too_soon for call in partoo.calls("u1")] == [False, True]
+        assert len(partoo.emails("u1")) == 1
+
+
+class TestFaults:
+    def test_a_late_answer_comes_after_its_email(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(delay_seconds=0.3))
+        send_invite(connection)
+
+        [call] = partoo.wait_for_calls(1)
+        assert (call.email_sent, call.answered_at) == (True, None)
+        assert connection.getresponse().status == 200
+        [call] = partoo.calls()
+        assert call.answered_at is not None
+        assert call.answered_at - call.received_at >= 0.3
+
+    @pytest.mark.parametrize(
+        ("answer", "emails"), [(Answer(drop="before"), 0), (Answer(drop="after"), 1)]
+    )
+    def test_a_dropped_call_has_no_answer(
+        self,
+        partoo: PartooControl,
+        connection: http.client.HTTPConnection,
+        answer: Answer,
+        emails: int,
+    ) -> None:
+        partoo.script("u1", answer)
+
+        with pytest.raises(http.client.RemoteDisconnected):
+            invite(connection)
+        assert [call.status for call in partoo.calls()] == [None]
+        assert len(partoo.emails()) == emails
+
+    def test_an_oversized_body_arrives_whole(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(body_bytes=20_000_000))
+
+        assert len(invite(connection)[1]) == 20_000_000
+
+    def test_an_oversized_body_may_be_left_unread(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection, base_url: str
+    ) -> None:
+        partoo.script("u1", Answer(body_bytes=20_000_000))
+        send_invite(connection)
+        connection.getresponse().close()
+        connection.close()
+
+        assert len(partoo.emails()) == 1
+
+    def test_a_truncated_body_ends_with_the_connection(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(headers={"Content-Length": "100"}, body="{"))
+
+        with pytest.raises(http.client.IncompleteRead):
+            invite(connection)
+
+    def test_a_body_may_be_no_text(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(body_base64="//79"))
+
+        assert invite(connection) == (200, b"\xff\xfe\xfd")
+
+    def test_a_redirect_says_where_to(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        target = "http://127.0.0.1:9/elsewhere"
+        partoo.script("u1", Answer(status=307, headers={"Location": target}))
+        send_invite(connection)
+        response = connection.getresponse()
+
+        assert (response.status, response.headers["Location"]) == (307, target)
+        assert partoo.emails() == []
+
+    def test_a_dripping_body_takes_its_time(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(body="slow", drip_seconds=0.4))
+        started = time.monotonic()
+
+        assert invite(connection) == (200, b"slow")
+        assert time.monotonic() - started >= 0.4
+
+    def test_a_held_answer_waits_for_its_release(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(hold=True))
+        send_invite(connection)
+
+        [call] = partoo.wait_for_calls(1)
+        assert (call.email_sent, call.status) == (True, None)
+        partoo.release()
+        assert connection.getresponse().status == 200
+
+    def test_an_echo_repeats_the_headers_that_the_log_keeps_to_itself(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(status=500, echo_headers=True))
+
+        assert KEY in invite(connection)[1].decode()
+        assert KEY not in repr(partoo.calls(operation=None))
+
+
+class TestConnection:
+    def test_stays_open_from_call_to_call(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        assert [invite(connection)[0], invite(connection, "nobody")[0]] == [200, 404]
+
+    def test_survives_a_request_with_a_body(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        connection.request("POST", "/v2/user/u1/invite", body=b"{}" * 50_000, headers=HEADERS)
+        connection.getresponse().read()
+
+        assert invite(connection, "nobody")[0] == 404
+
+    def test_closes_when_the_end_of_the_request_is_unknown(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        unreadable = HEADERS | {"Content-Length": "few"}
+        connection.request("POST", "/v2/user/u1/invite", headers=unreadable)
+
+        assert connection.getresponse().headers["Connection"] == "close"
+
+
+class TestControl:
+    @pytest.mark.parametrize(
+        ("method", "command", "body"),
+        [
+            ("POST", "no-such-command", b"{}"),
+            ("PUT", "key", b"{}"),
+            ("PUT", "key", b"{"),
+            ("PUT", "script", b'{"user_id": "u1", "answers": [{"colour": "red"}]}'),
+            ("PUT", "script", b'{"user_id": "u1", "answers": [{"drop": "sometimes"}]}'),
+            ("GET", "calls?since=x", b""),
+        ],
+    )
+    def test_refuses_what_it_does_not_know(
+        self, base_url: str, method: str, command: str, body: bytes
+    ) -> None:
+        url = base_url.removesuffix("/v2") + "/_control/" + command
+
+        assert urllib3.request(method, url, body=body).status == 400
+
+    def test_a_refusal_raises(self, partoo: PartooControl) -> None:
+        with pytest.raises(ControlError, match=r"calls\?since=x was answered 400"):
+            partoo.calls(since="x")  # type: ignore[arg-type]
+
+    def test_waiting_for_calls_that_do_not_come_ends(self, partoo: PartooControl) -> None:
+        with pytest.raises(ControlError, match="0 calls, not 1"):
+            partoo.wait_for_calls(1, timeout_seconds=0.05)
+
+
+class TestProcess:
+    @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+    def test_ends_cleanly_when_told_to(self, stop: signal.Signals) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.partoo"],
+            cwd=REPOSITORY,
+            env=os.environ | {"PARTOO_STAND_IN_KEY": KEY},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline()
+        process.send_signal(stop)
+
+        assert process.communicate(timeout=5) == ("", "")
+        assert process.returncode == 0
+        assert url.startswith("http://127.0.0.1:")
+
+    def test_does_not_start_without_a_key(self) -> None:
+        with pytest.raises(ControlError, match="ended with 1"), running_stand_in(""):
+            pass

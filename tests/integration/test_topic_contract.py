@@ -1,0 +1,143 @@
+"""One contract for the results topic, kept by the fake of the unit tests and by SNS."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from invitations.adapters.sns import SnsResultTopic
+from invitations.errors import TopicUnavailableError
+from invitations.models import Request, Source, Status, answer_request
+from invitations.ports import ResultTopic
+from local.aws import LocalAws
+from local.processes import free_port
+from tests.fakes import START, RecordingTopic
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns.client import SNSClient
+    from mypy_boto3_sqs.client import SQSClient
+
+SENT = answer_request(
+    Request("r1", "zażółć 🎉", Source.EVENTBRIDGE),
+    Status.SENT,
+    "invited",
+    occurred_at=START,
+    attempts=1,
+    http_status=200,
+    window_ends_at=START + 300,
+)
+ATTRIBUTES = {"status": "sent", "reason": "invited", "source": "eventbridge"}
+
+
+@dataclass(frozen=True)
+class Bench:
+    topic: ResultTopic
+    received: Callable[[], list[str]]
+    """What a subscriber got, as JSON."""
+
+
+@pytest.fixture
+def in_memory() -> Bench:
+    topic = RecordingTopic()
+    return Bench(topic, lambda: [result.to_json() for result in topic.published])
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A queue that a topic delivers to, without an envelope."""
+
+    client: "SQSClient"
+    queue_url: str
+
+    def receive(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Return the content and the attributes of each message."""
+        received = self.client.receive_message(
+            QueueUrl=self.queue_url, WaitTimeSeconds=5, MessageAttributeNames=["All"]
+        )
+        return [
+            (
+                message["Body"],
+                {
+                    name: value["StringValue"]
+                    for name, value in message["MessageAttributes"].items()
+                },
+            )
+            for message in received["Messages"]
+        ]
+
+
+@pytest.fixture
+def sns_topic(aws: LocalAws, name: str) -> SnsResultTopic:
+    client: SNSClient = aws.client("sns")
+    return SnsResultTopic(client, client.create_topic(Name=name)["TopicArn"])
+
+
+@pytest.fixture
+def subscription(aws: LocalAws, name: str, sns_topic: SnsResultTopic) -> Subscription:
+    client: SQSClient = aws.client("sqs")
+    queue_url = client.create_queue(QueueName=name)["QueueUrl"]
+    queue = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    sns_topic.client.subscribe(
+        TopicArn=sns_topic.topic_arn,
+        Protocol="sqs",
+        Endpoint=queue["Attributes"]["QueueArn"],
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    return Subscription(client, queue_url)
+
+
+@pytest.fixture
+def sns(sns_topic: SnsResultTopic, subscription: Subscription) -> Bench:
+    return Bench(sns_topic, lambda: [content for content, _ in subscription.receive()])
+
+
+@pytest.fixture(params=["in_memory", "sns"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    bench: Bench = request.getfixturevalue(request.param)
+    return bench
+
+
+def test_a_subscriber_gets_the_result_as_json(bench: Bench) -> None:
+    bench.topic.publish(SENT)
+
+    assert bench.received() == [SENT.to_json()]
+
+
+def test_a_result_carries_attributes_to_filter_by(
+    sns_topic: SnsResultTopic, subscription: Subscription
+) -> None:
+    sns_topic.publish(SENT)
+
+    ((_, attributes),) = subscription.receive()
+    assert attributes == ATTRIBUTES
+
+
+class TestOutage:
+    @pytest.fixture
+    def broken_in_memory(self) -> RecordingTopic:
+        topic = RecordingTopic()
+        topic.fail("publish")
+        return topic
+
+    @pytest.fixture
+    def missing_sns(self, aws: LocalAws, name: str) -> SnsResultTopic:
+        return _to_nowhere(aws, name)
+
+    @pytest.fixture
+    def unreachable_sns(self, name: str) -> SnsResultTopic:
+        return _to_nowhere(LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path()), name)
+
+    @pytest.fixture(params=["broken_in_memory", "missing_sns", "unreachable_sns"])
+    def topic(self, request: pytest.FixtureRequest) -> ResultTopic:
+        topic: ResultTopic = request.getfixturevalue(request.param)
+        return topic
+
+    def test_is_told_when_publishing(self, topic: ResultTopic) -> None:
+        with pytest.raises(TopicUnavailableError):
+            topic.publish(SENT)
+
+
+def _to_nowhere(aws: LocalAws, name: str) -> SnsResultTopic:
+    return SnsResultTopic(aws.client("sns"), f"arn:aws:sns:eu-west-1:000000000000:{name}-missing")

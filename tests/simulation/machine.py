@@ -1,0 +1,158 @@
+"""Drives a world by chance, and judges it after every move."""
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from invitations.models import Source, iso
+from tests.simulation.judges import judge_end, judge_history
+from tests.simulation.world import ApiAnswer, Fate, Message, World
+
+HISTORY_STEPS = 50
+"""Moves in one history."""
+
+# Few, so that they meet.
+USERS = ("ada", "bob")
+REQUESTS = (None, "one", "two", "three")
+
+# Most steps succeed, or nothing would ever get far enough to go wrong.
+fates = st.sampled_from([Fate.PROCEED] * 6 + [Fate.FAIL, Fate.DIE])
+answers = st.sampled_from([ApiAnswer.OK] * 3 + list(ApiAnswer))
+offsets = st.sampled_from([-1.0, 0.0, 1.0])
+waits = st.sampled_from([0.5, 4.0, 30.0, 61.0, 299.0, 301.0, 303.0, 361.0])
+picks = st.integers(min_value=0, max_value=1_000)
+
+
+class Simulation(RuleBasedStateMachine):
+    """The service as it is; mutants replace `make_world`."""
+
+    make_world: Callable[[], World] = World
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = self.make_world()
+
+    @rule(
+        user=st.sampled_from(USERS),
+        request=st.sampled_from(REQUESTS),
+        on_active_window=st.sampled_from(["skip", "defer"]),
+        patience=st.sampled_from([None, None, 200.0, 900.0]),
+        source=st.sampled_from([Source.SQS, Source.SQS, Source.DIRECT]),
+    )
+    def ask(
+        self,
+        user: str,
+        request: str | None,
+        on_active_window: str,
+        patience: float | None,
+        source: Source,
+    ) -> None:
+        body: dict[str, object] = {"user_id": user, "on_active_window": on_active_window}
+        if request is not None:
+            # One request is for one user for ever.
+            body["request_id"] = f"{request}-{user}"
+        if patience is not None:
+            body["not_after"] = iso(self.world.now + patience)
+        self.world.ask(body, source)
+
+    @precondition(lambda self: self.world.deliverable())
+    @rule(pick=picks, offset=offsets)
+    def deliver(self, pick: int, offset: float) -> None:
+        self.world.deliver(_picked(self.world.deliverable(), pick), offset)
+
+    @precondition(lambda self: self.world.deliverable())
+    @rule(pick=picks, offset=offsets, answer=answers)
+    def deliver_and_run(self, pick: int, offset: float, answer: ApiAnswer) -> None:
+        self.world.deliver_and_run(_picked(self.world.deliverable(), pick), offset, answer)
+
+    @precondition(lambda self: self.world.deliverable())
+    @rule(
+        pick=picks,
+        offset=offsets,
+        answer=answers,
+        seconds=st.sampled_from([0.5, 10.0, 59.0]),
+        port=st.sampled_from(["ledger", "topic", "queue", "secret"]),
+        dies=st.booleans(),
+    )
+    def deliver_into_trouble(
+        self, pick: int, offset: float, answer: ApiAnswer, seconds: float, port: str, dies: bool
+    ) -> None:
+        """The call is made late, and then the execution dies, or something else goes down."""
+        execution = self.world.deliver(_picked(self.world.deliverable(), pick), offset)
+        if execution is None or not self.world.run_to(execution, "api"):
+            return
+        self.world.advance(seconds)
+        self.world.step(execution, answer=answer)
+        if dies:
+            self.world.step(execution, Fate.DIE)
+        else:
+            self.world.down.add(port)
+            self.world.run(execution)
+
+    @precondition(lambda self: self.world.messages)
+    @rule(pick=picks, offset=offsets)
+    def deliver_again(self, pick: int, offset: float) -> None:
+        """A duplicate: of a message that is being carried out, or was long ago."""
+        self.world.deliver(_picked(self.world.messages, pick), offset)
+
+    @precondition(lambda self: self.world.executions)
+    @rule(pick=picks, fate=fates, answer=answers)
+    def step(self, pick: int, fate: Fate, answer: ApiAnswer) -> None:
+        executions = self.world.executions
+        self.world.step(executions[pick % len(executions)], fate, answer)
+
+    @precondition(lambda self: self.world.executions)
+    @rule(pick=picks, answer=answers)
+    def run_to_the_end(self, pick: int, answer: ApiAnswer) -> None:
+        executions = self.world.executions
+        self.world.run(executions[pick % len(executions)], answer)
+
+    @rule(seconds=waits)
+    def wait(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule()
+    def wait_for_a_message(self) -> None:
+        due = [each.visible_at for each in self.world.messages if not each.acknowledged]
+        self.world.advance(max(0.0, min(due, default=0.0) - self.world.now))
+
+    @precondition(lambda self: self.world.ledger.users)
+    @rule(pick=picks, seconds=st.sampled_from([-1.0, 0.0, 1.0]))
+    def wait_for_a_window(self, pick: int, seconds: float) -> None:
+        ends = [user.window_ends_at or 0 for user in self.world.ledger.users.values()]
+        self.world.advance(max(0, ends[pick % len(ends)] + seconds - self.world.now))
+
+    @rule(port=st.sampled_from(["ledger", "topic", "queue", "secret"]))
+    def break_or_mend(self, port: str) -> None:
+        self.world.down ^= {port}
+
+    @rule()
+    def rotate_key(self) -> None:
+        self.world.rotate_key()
+
+    @rule()
+    def store_key(self) -> None:
+        self.world.store_key()
+
+    @rule()
+    def expire(self) -> None:
+        self.world.expire()
+
+    @precondition(lambda self: self.world.dead)
+    @rule()
+    def redrive(self) -> None:
+        self.world.redrive()
+
+    @invariant()
+    def rules_hold(self) -> None:
+        judge_history(self.world)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.heal()
+            judge_end(self.world)
+
+
+def _picked(messages: list[Message], pick: int) -> Message:
+    return messages[pick % len(messages)]

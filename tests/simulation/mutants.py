@@ -1,0 +1,175 @@
+"""Faults that a hand might put into the service or the ledger, each of which must be noticed."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from invitations import models
+from invitations.errors import QueueUnavailableError
+from invitations.models import (
+    Claim,
+    ClaimRefusal,
+    Queued,
+    Result,
+    Status,
+    Tally,
+    Unrecorded,
+    Verdict,
+)
+from invitations.observability import logger
+from invitations.service import ReinviteService
+from tests.fakes import InMemoryLedger
+from tests.simulation.machine import HISTORY_STEPS, Simulation
+from tests.simulation.world import World
+
+MOST_HISTORIES = 5_000
+
+
+class ClaimsWithoutCondition(InMemoryLedger):
+    def claim(
+        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
+    ) -> ClaimRefusal | None:
+        self.users[claim.user_id].window_ends_at = None
+        return super().claim(claim, life_id=life_id, tally=tally, now=now, hold_until=hold_until)
+
+
+class SettlesWhoeverOwnsTheWindow(InMemoryLedger):
+    def _settle_window(self, claim: Claim, window_ends_at: float | None) -> None:
+        self.users[claim.user_id].claim_id = claim.claim_id
+        super()._settle_window(claim, window_ends_at)
+
+
+class StoresNoResult(InMemoryLedger):
+    def finish(self, claim: Claim, result: Result, **terms: Any) -> Result:
+        self._settle_window(claim, terms["window_ends_at"])
+        return result
+
+
+class ComparesWithoutSkew(InMemoryLedger):
+    def claim(
+        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
+    ) -> ClaimRefusal | None:
+        return super().claim(
+            claim,
+            life_id=life_id,
+            tally=tally,
+            now=now + models.CLOCK_SKEW_SECONDS,
+            hold_until=hold_until,
+        )
+
+
+class HoldsFromTheClaim(InMemoryLedger):
+    def claim(
+        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
+    ) -> ClaimRefusal | None:
+        return super().claim(
+            claim, life_id=life_id, tally=tally, now=now, hold_until=hold_until - 60
+        )
+
+
+class FreesTheWindowOnTimeOut(ReinviteService):
+    def _window_end(self, verdict: Verdict) -> float | None:
+        return None if verdict.http_status is None else super()._window_end(verdict)
+
+
+class PublishesBeforeFinishing(ReinviteService):
+    def _finish(self, errand: Any, outcome: Unrecorded) -> Result | Queued:
+        self.topic.publish(outcome.result)
+        return super()._finish(errand, outcome)
+
+
+class AcknowledgesBeforeDeferring(ReinviteService):
+    def _defer(self, errand: Any, cause: str, wait_seconds: float) -> Queued:
+        try:
+            return super()._defer(errand, cause, wait_seconds)
+        except QueueUnavailableError:
+            return Queued(errand.request.request_id, errand.request.user_id, cause, 0)
+
+
+class DefersUnderANewName(ReinviteService):
+    def _defer(self, errand: Any, cause: str, wait_seconds: float) -> Queued:
+        renamed = replace(errand.progress, request_id=self.new_id())
+        return super()._defer(replace(errand, progress=renamed), cause, wait_seconds)
+
+
+class SkipsWithoutRecord(ReinviteService):
+    def _conclude(
+        self,
+        errand: Any,
+        status: Status,
+        reason: str,
+        deadline: float,
+        *,
+        window_ends_at: float | None = None,
+    ) -> Result | Queued:
+        result = models.answer_request(
+            errand.request, status, reason, occurred_at=self.clock(), attempts=0
+        )
+        return self._announce(errand, result)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A world in which one thing is done wrong."""
+
+    name: str
+    make_service: type[ReinviteService] = ReinviteService
+    make_ledger: type[InMemoryLedger] = InMemoryLedger
+
+    def make_world(self) -> World:
+        return World(self.make_service, self.make_ledger())
+
+
+MUTANTS = [
+    Mutant("claim without condition", make_ledger=ClaimsWithoutCondition),
+    Mutant("owner of the window not checked", make_ledger=SettlesWhoeverOwnsTheWindow),
+    Mutant("window freed on time-out", FreesTheWindowOnTimeOut),
+    Mutant("window held from the claim only", make_ledger=HoldsFromTheClaim),
+    Mutant("clocks compared without skew", make_ledger=ComparesWithoutSkew),
+    Mutant("finish after publish", PublishesBeforeFinishing),
+    Mutant("result not stored", make_ledger=StoresNoResult),
+    Mutant("skip not stored", SkipsWithoutRecord),
+    Mutant("acknowledge before deferring", AcknowledgesBeforeDeferring),
+    Mutant("deferring with a new request_id", DefersUnderANewName),
+]
+
+
+def first_violation(mutant: Mutant, most_histories: int) -> str | None:
+    """What the simulation says of the mutant; None when it notices nothing."""
+
+    class MutatedSimulation(Simulation):
+        make_world = staticmethod(mutant.make_world)
+
+    try:
+        run_state_machine_as_test(
+            MutatedSimulation,
+            settings=settings(
+                max_examples=most_histories,
+                stateful_step_count=HISTORY_STEPS,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                # Found is enough: the shortest history would take longer than the search.
+                phases=[Phase.generate],
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                verbosity=Verbosity.quiet,
+            ),
+        )
+    except AssertionError as violation:
+        return str(violation).splitlines()[0]
+    return None
+
+
+def main() -> None:
+    logger.setLevel(logging.CRITICAL)
+    width = max(len(mutant.name) for mutant in MUTANTS)
+    for mutant in MUTANTS:
+        print(f"{mutant.name:{width}}  {first_violation(mutant, MOST_HISTORIES) or 'NOT NOTICED'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,403 @@
+"""A small world around the real service: queues, executions, a clock, and an API that keeps count.
+
+Every execution is a greenlet that stops before and after the effect of each call of a port. Between
+two stops anything may happen: another execution runs, time passes, the call fails, its reply is
+lost, the execution dies. Nothing happens by chance; whoever drives the world decides.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import count
+from typing import Any
+
+import jmespath
+from greenlet import getcurrent, greenlet
+
+from invitations.envelopes import write_progress
+from invitations.errors import (
+    DependencyUnavailableError,
+    KeyUnavailableError,
+    LedgerUnavailableError,
+    QueueUnavailableError,
+    TopicUnavailableError,
+)
+from invitations.models import (
+    Answered,
+    CallOutcome,
+    Claim,
+    Delivery,
+    NeverSent,
+    Progress,
+    Result,
+    Source,
+    Status,
+    Unanswered,
+)
+from invitations.service import Policy, ReinviteService
+from tests.fakes import START, FakeKeys, InMemoryLedger
+
+WINDOW_SECONDS = 300.0
+EXECUTION_SECONDS = 60.0
+VISIBILITY_SECONDS = 360.0
+# Far fewer than the template's, so that the platform moves messages away often.
+MAX_RECEIVES = 3
+# Lambda invokes an asynchronous event once and repeats it twice.
+MAX_INVOCATIONS = 3
+MAX_ATTEMPTS = 3
+
+
+class Fate(Enum):
+    """What comes of the step that an execution is about to take."""
+
+    PROCEED = "proceed"
+    FAIL = "fail"
+    DIE = "die"
+
+
+class ApiAnswer(Enum):
+    """What the API does with a call that reaches it."""
+
+    OK = "200"
+    OK_LOST = "200, answer lost"
+    ERROR = "500"
+    LOST = "call lost on its way"
+    NOT_FOUND = "404"
+    THROTTLED = "429"
+    REDIRECT = "302"
+    REFUSED = "connection refused"
+
+
+_MAY_SEND_EMAIL = {ApiAnswer.OK, ApiAnswer.OK_LOST, ApiAnswer.ERROR}
+_STATUS = {
+    ApiAnswer.OK: 200,
+    ApiAnswer.ERROR: 500,
+    ApiAnswer.NOT_FOUND: 404,
+    ApiAnswer.THROTTLED: 429,
+    ApiAnswer.REDIRECT: 302,
+}
+
+
+class _DiedError(BaseException):
+    """No line of the service may catch it."""
+
+
+@dataclass
+class Message:
+    """A message, or an asynchronous event that Lambda keeps."""
+
+    message_id: str
+    body: str
+    source: Source
+    visible_at: float
+    notes: str | None = None
+    receive_count: int = 0
+    acknowledged: bool = False
+
+    @property
+    def request_id(self) -> str:
+        """The identity that the sender may rely on."""
+        noted = json.loads(self.notes)["request_id"] if self.notes else None
+        given = json.loads(self.body).get("request_id")
+        return str(noted or given or self.message_id)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that reached the API."""
+
+    user_id: str
+    request_id: str
+    arrived_at: float
+    api_key: str
+    may_have_sent: bool
+    knew_of_email: bool
+    """Whether the ledger or the topic already said that this request's e-mail had gone out."""
+
+
+@dataclass
+class Execution:
+    message: Message
+    ends_at: float
+    greenlet: greenlet
+    at: str = "start"
+    request_id: str = ""
+
+
+ServiceFactory = Callable[..., ReinviteService]
+
+
+@dataclass
+class World:
+    """Times are true epoch seconds; executions read clocks that are up to a second off."""
+
+    make_service: ServiceFactory = ReinviteService
+    ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+
+    def __post_init__(self) -> None:
+        self.now = START
+        self.messages: list[Message] = []
+        self.dead: list[Message] = []
+        self.executions: list[Execution] = []
+        self.calls: list[Call] = []
+        self.published: list[Result] = []
+        self.asked: set[str] = set()
+        self.down: set[str] = set()
+        self.keys = FakeKeys(lambda: self.now, "key-1")
+        self.accepted_keys = {"key-1"}
+        self._answers: dict[str, ApiAnswer] = {}
+        self._numbers: dict[str, count[int]] = defaultdict(lambda: count(1))
+
+    # What outsiders do.
+
+    def ask(self, body: dict[str, Any], source: Source) -> None:
+        name = self._name("event" if source is Source.DIRECT else "message")
+        message = Message(name, json.dumps(body), source, self.now)
+        self.asked.add(message.request_id)
+        self.messages.append(message)
+
+    def redrive(self) -> None:
+        """The queue's own move task: every message becomes a new one."""
+        for parked in self.dead:
+            redriven = replace(
+                parked,
+                message_id=self._name("message"),
+                source=Source.SQS,
+                visible_at=self.now,
+                receive_count=0,
+                acknowledged=False,
+            )
+            if parked.request_id == parked.message_id:
+                # Nobody got as far as writing its name down: it comes back as another request.
+                self.asked.discard(parked.request_id)
+                self.asked.add(redriven.request_id)
+            self.messages.append(redriven)
+        self.dead.clear()
+
+    def rotate_key(self) -> None:
+        """The vendor accepts only a new key, and the secret does not hold it yet."""
+        self.accepted_keys = {self._name("key")}
+
+    def store_key(self) -> None:
+        (self.keys.secret,) = self.accepted_keys
+
+    # What the platform does.
+
+    def deliverable(self) -> list[Message]:
+        return [
+            each for each in self.messages if not each.acknowledged and each.visible_at <= self.now
+        ]
+
+    def deliver(self, message: Message, clock_offset: float = 0) -> Execution | None:
+        """Start an execution for a message; one received too often is moved away instead."""
+        limit = MAX_INVOCATIONS if message.source is Source.DIRECT else MAX_RECEIVES
+        if message.receive_count >= limit and not message.acknowledged:
+            message.acknowledged = True
+            self.dead.append(message)
+            return None
+        message.receive_count += 1
+        message.visible_at = self.now + VISIBILITY_SECONDS
+        service = self._service(clock_offset)
+        delivery = Delivery(
+            message.message_id,
+            message.body,
+            message.source,
+            self.now,
+            message.receive_count,
+            message.notes,
+        )
+        deadline = self.now + clock_offset + EXECUTION_SECONDS
+
+        def carry_out() -> None:
+            try:
+                service.reinvite(delivery, deadline)
+                acknowledged = self._pause("acknowledge") is not Fate.FAIL
+            except (DependencyUnavailableError, _DiedError):
+                return
+            message.acknowledged = message.acknowledged or acknowledged
+
+        execution = Execution(message, self.now + EXECUTION_SECONDS, greenlet(carry_out))
+        self.executions.append(execution)
+        execution.greenlet.switch()
+        self._forget_ended()
+        return execution
+
+    def step(
+        self, execution: Execution, fate: Fate = Fate.PROCEED, answer: ApiAnswer = ApiAnswer.OK
+    ) -> None:
+        """Let an execution go on to its next stop, or end."""
+        if execution.at.split(".")[0] in self.down:
+            fate = Fate.FAIL if fate is Fate.PROCEED else fate
+        self._answers[execution.message.message_id] = answer
+        if fate is Fate.DIE:
+            execution.greenlet.throw(_DiedError)
+        else:
+            execution.greenlet.switch(fate)
+        self._forget_ended()
+
+    def run(self, execution: Execution, answer: ApiAnswer = ApiAnswer.OK) -> None:
+        """Let an execution go on to its end, undisturbed."""
+        while execution in self.executions:
+            self.step(execution, answer=answer)
+
+    def run_to(self, execution: Execution, port: str) -> bool:
+        """Let an execution go on until it is about to use a port; whether it ever is."""
+        while execution in self.executions and execution.at != port:
+            self.step(execution)
+        return execution in self.executions
+
+    def deliver_and_run(
+        self, message: Message, clock_offset: float = 0, answer: ApiAnswer = ApiAnswer.OK
+    ) -> None:
+        execution = self.deliver(message, clock_offset)
+        if execution is not None:
+            self.run(execution, answer)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for execution in [each for each in self.executions if each.ends_at < self.now]:
+            self.step(execution, Fate.DIE)
+
+    def expire(self) -> None:
+        """What the table's expiry may have deleted: nothing that conditions still ask for."""
+        for user_id, user in list(self.ledger.users.items()):
+            if (user.window_ends_at or 0) + 30 * 86_400 < self.now:
+                del self.ledger.users[user_id]
+
+    def heal(self) -> None:
+        """End every fault and carry out whatever waits."""
+        for execution in list(self.executions):
+            self.run(execution)
+        self.down.clear()
+        self.store_key()
+        while waiting := [each for each in self.messages if not each.acknowledged]:
+            self.advance(max(0, min(each.visible_at for each in waiting) - self.now))
+            for message in self.deliverable():
+                self.deliver_and_run(message)
+
+    # The ports, as an execution sees them.
+
+    def claim(self, claim: Claim, **terms: Any) -> Any:
+        self._current().request_id = claim.request_id
+        return self._call("ledger", lambda: self.ledger.claim(claim, **terms))
+
+    def finish(self, claim: Claim, result: Result, **terms: Any) -> Result:
+        on_record: Result = self._call("ledger", lambda: self.ledger.finish(claim, result, **terms))
+        return on_record
+
+    def release(self, claim: Claim, **terms: Any) -> None:
+        self._call("ledger", lambda: self.ledger.release(claim, **terms))
+
+    def conclude(self, result: Result, user_id: str, **terms: Any) -> Any:
+        return self._call("ledger", lambda: self.ledger.conclude(result, user_id, **terms))
+
+    def publish(self, result: Result) -> None:
+        self._call("topic", lambda: self.published.append(result))
+
+    def current(self) -> str:
+        key: str = self._call("secret", self.keys.current)
+        return key
+
+    def refreshed(self, since: float) -> str:
+        key: str = self._call("secret", lambda: self.keys.refreshed(since))
+        return key
+
+    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
+        copy = Message(
+            self._name("message"),
+            body,
+            Source.SQS,
+            self.now + delay_seconds,
+            write_progress(progress),
+        )
+        self._call("queue", lambda: self.messages.append(copy))
+
+    def park(self, body: str, progress: Progress | None, _: Result) -> None:
+        notes = None if progress is None else write_progress(progress)
+        parked = Message(self._name("message"), body, Source.SQS, self.now, notes)
+        self._call("queue", lambda: self.dead.append(parked))
+
+    def _invite(self, user_id: str, api_key: str, clock: Callable[[], float]) -> CallOutcome:
+        if self._pause("api") is Fate.FAIL:
+            return NeverSent("refused")
+        execution = self._current()
+        answer = self._answers[execution.message.message_id]
+        if answer is ApiAnswer.REFUSED:
+            return NeverSent("refused")
+        right_key = api_key in self.accepted_keys
+        if answer is not ApiAnswer.LOST:
+            self._arrive(
+                execution.request_id, user_id, api_key, right_key and answer in _MAY_SEND_EMAIL
+            )
+        lost = self._pause("api") is Fate.FAIL
+        if lost or answer in (ApiAnswer.OK_LOST, ApiAnswer.LOST):
+            return Unanswered("lost", gave_up_at=clock())
+        return Answered(_STATUS[answer] if right_key else 401, clock())
+
+    def _arrive(self, request_id: str, user_id: str, api_key: str, may_have_sent: bool) -> None:
+        known = any(
+            result.request_id == request_id and result.status is Status.SENT
+            for result in [*self._recorded(), *self.published]
+        )
+        self.calls.append(Call(user_id, request_id, self.now, api_key, may_have_sent, known))
+
+    def _recorded(self) -> list[Result]:
+        return [each.result for each in self.ledger.requests.values() if each.result is not None]
+
+    def _call(self, port: str, effect: Callable[[], Any]) -> Any:
+        """A call of a port: it may fail before its effect, and its reply may be lost after it."""
+        if self._pause(port) is Fate.FAIL:
+            raise _ERRORS[port]
+        value = effect()
+        if self._pause(port) is Fate.FAIL:
+            raise _ERRORS[port]
+        return value
+
+    def _pause(self, at: str) -> Fate:
+        self._current().at = at
+        parent = getcurrent().parent
+        assert parent is not None
+        fate: Fate = parent.switch()
+        return fate
+
+    def _current(self) -> Execution:
+        current = getcurrent()
+        return next(each for each in self.executions if each.greenlet is current)
+
+    def _service(self, clock_offset: float) -> ReinviteService:
+        def clock() -> float:
+            return self.now + clock_offset
+
+        return self.make_service(
+            ledger=self,
+            api=_Api(lambda user_id, api_key: self._invite(user_id, api_key, clock)),
+            keys=self,
+            topic=self,
+            queue=self,
+            clock=clock,
+            new_id=lambda: self._name("claim"),
+            dice=random.Random(0),
+            policy=Policy(WINDOW_SECONDS, MAX_ATTEMPTS, 22, jmespath.compile("detail.user_id")),
+        )
+
+    def _forget_ended(self) -> None:
+        self.executions = [each for each in self.executions if not each.greenlet.dead]
+
+    def _name(self, kind: str) -> str:
+        return f"{kind}-{next(self._numbers[kind])}"
+
+
+@dataclass(frozen=True)
+class _Api:
+    invite: Callable[[str, str], CallOutcome]
+
+
+_ERRORS = {
+    "ledger": LedgerUnavailableError("simulated"),
+    "topic": TopicUnavailableError("simulated"),
+    "queue": QueueUnavailableError("simulated"),
+    "secret": KeyUnavailableError("simulated"),
+}

@@ -1,0 +1,170 @@
+import pytest
+from jmespath.parser import ParsedResult
+
+from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, Config
+from invitations.errors import ConfigurationError
+
+ENVIRONMENT = {
+    "PARTOO_BASE_URL": "https://api.partoo.co/v2",
+    "PARTOO_TIMEOUT_SECONDS": "10",
+    "INVITE_WINDOW_SECONDS": "300",
+    "MAX_ATTEMPTS": "8",
+    "HISTORY_DAYS": "90",
+    "USER_ID_PATH": "detail.user_id",
+    "TABLE_NAME": "table",
+    "REQUEST_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/requests",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/dead",
+    "RESULT_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:results",
+    "API_KEY_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key",
+}
+
+
+def config_with(name: str, value: str) -> Config:
+    return Config.from_environment({**ENVIRONMENT, name: value})
+
+
+def test_a_complete_environment_is_read() -> None:
+    config = Config.from_environment(ENVIRONMENT)
+
+    assert config.partoo_base_url == "https://api.partoo.co/v2"
+    assert (config.partoo_timeout_seconds, config.invite_window_seconds) == (10, 300)
+    assert (config.max_attempts, config.history_days) == (8, 90)
+    assert isinstance(config.user_id_path, ParsedResult)
+    assert (config.table_name, config.result_topic_arn[-7:]) == ("table", "results")
+    assert (config.request_queue_url[-8:], config.dead_letter_queue_url[-4:]) == (
+        "requests",
+        "dead",
+    )
+    assert config.api_key_secret_arn[-3:] == "key"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_missing_value_stops_the_start_with_its_name(name: str, blank: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} is missing$"):
+        config_with(name, blank)
+
+
+def test_an_empty_environment_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match=r"^PARTOO_BASE_URL is missing$"):
+        Config.from_environment({})
+
+
+class TestNumber:
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("PARTOO_TIMEOUT_SECONDS", "1", 1),
+            ("PARTOO_TIMEOUT_SECONDS", " 20 ", 20),
+            ("INVITE_WINDOW_SECONDS", "1", 1),
+            ("INVITE_WINDOW_SECONDS", "86400", 86_400),
+            ("MAX_ATTEMPTS", "1", 1),
+            ("MAX_ATTEMPTS", "100", 100),
+            ("HISTORY_DAYS", "30", 30),
+            ("HISTORY_DAYS", "3650", 3650),
+        ],
+    )
+    def test_may_be_at_its_bounds(self, name: str, text: str, value: int) -> None:
+        assert getattr(config_with(name, text), name.lower()) == value
+
+    @pytest.mark.parametrize(
+        ("name", "text", "bounds"),
+        [
+            ("PARTOO_TIMEOUT_SECONDS", "0", "from 1 to 20"),
+            ("PARTOO_TIMEOUT_SECONDS", "21", "from 1 to 20"),
+            ("INVITE_WINDOW_SECONDS", "0", "from 1 to 86400"),
+            ("INVITE_WINDOW_SECONDS", "86401", "from 1 to 86400"),
+            ("MAX_ATTEMPTS", "0", "from 1 to 100"),
+            ("MAX_ATTEMPTS", "101", "from 1 to 100"),
+            ("HISTORY_DAYS", "29", "from 30 to 3650"),
+            ("HISTORY_DAYS", "3651", "from 30 to 3650"),
+        ],
+    )
+    def test_outside_its_bounds_stops_the_start(self, name: str, text: str, bounds: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"^{name} must be a whole number {bounds},"):
+            config_with(name, text)
+
+    @pytest.mark.parametrize("text", ["9.0", "1e1", "-5", "+9", "0x9", "nine", "٣", "1" * 5000])
+    def test_that_is_no_whole_number_stops_the_start(self, text: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^MAX_ATTEMPTS must be a whole number"):
+            config_with("MAX_ATTEMPTS", text)
+
+
+class TestBaseUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://api.partoo.co/v2",
+            "https://api.sandbox.partoo.co/v2/",
+            "https://api.partoo.co",
+            "https://proxy.example.com:8443/a-path/v2",
+            "https://[2001:db8::1]:8443/v2",
+            "http://127.0.0.1:8080/v2",
+            "http://localhost/v2",
+            "http://[::1]:8080/v2",
+        ],
+    )
+    def test_is_https_or_on_this_machine(self, url: str) -> None:
+        assert config_with("PARTOO_BASE_URL", url).partoo_base_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://api.partoo.co/v2",
+            "http://127.0.0.1.example.com/v2",
+            "http://localhost.example.com/v2",
+            "http://127.0.0.2/v2",
+            "ftp://api.partoo.co/v2",
+            "api.partoo.co/v2",
+            "//api.partoo.co/v2",
+            "https://",
+            "https:///v2",
+            "https://api.partoo.co/v2?key=value",
+            "https://api.partoo.co/v2#top",
+            "https://api.partoo.co/v2?",
+            "https://api.partoo.co/v 2",
+            "https://api.partoo.co\\v2",
+            "https://api.partoo.co/v2\nx",
+        ],
+    )
+    def test_that_is_anything_else_stops_the_start(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^PARTOO_BASE_URL must "):
+            config_with("PARTOO_BASE_URL", url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://[::1/v2",
+            "https://[api]/v2",
+            "https://api.partoo.co:99999/v2",
+            "https://api.partoo.co:port/v2",
+            "https://:443/v2",
+        ],
+    )
+    def test_with_a_host_or_port_that_cannot_be_stops_the_start(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^PARTOO_BASE_URL must "):
+            config_with("PARTOO_BASE_URL", url)
+
+    @pytest.mark.parametrize(
+        "url", ["https://me:hush@api.partoo.co/v2", "http://hush@127.0.0.1/v2"]
+    )
+    def test_with_credentials_stops_the_start_and_is_not_quoted(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^PARTOO_BASE_URL must ") as caught:
+            config_with("PARTOO_BASE_URL", url)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["detail.", "[", "detail..id", "!!"])
+def test_a_user_id_path_that_is_no_jmespath_stops_the_start(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^USER_ID_PATH is no JMESPath expression"):
+        config_with("USER_ID_PATH", path)
+
+
+def test_a_call_is_begun_only_with_time_left_for_its_answer_and_its_record() -> None:
+    assert config_with("PARTOO_TIMEOUT_SECONDS", "7").call_budget_seconds == 7 + 12
+
+
+def test_the_longest_call_fits_into_an_execution() -> None:
+    config = config_with("PARTOO_TIMEOUT_SECONDS", str(MAX_PARTOO_TIMEOUT_SECONDS))
+
+    assert config.call_budget_seconds < FUNCTION_TIMEOUT_SECONDS
