@@ -70,9 +70,7 @@ def read_request(delivery: Delivery, progress: Progress, user_id_path: ParsedRes
             correlation_id=correlation_id,
         )
     except InvalidRequestError as error:
-        error.request_id = request_id or default_id
-        error.correlation_id = correlation_id
-        error.source = source
+        error.about(request_id or default_id, correlation_id, source)
         raise
 
 

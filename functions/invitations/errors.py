@@ -19,6 +19,12 @@ class InvalidRequestError(ReinviteError):
         self.correlation_id: str | None = None
         self.source: str | None = None
 
+    def about(self, request_id: str, correlation_id: str | None, source: str) -> None:
+        """Note what is known of the request all the same."""
+        self.request_id = request_id
+        self.correlation_id = correlation_id
+        self.source = source
+
 
 class DependencyUnavailableError(ReinviteError):
     """Something that this application stands on failed; the same step may succeed later."""

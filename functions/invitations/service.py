@@ -107,7 +107,7 @@ class ReinviteService:
         try:
             return self._carry_out(errand, deadline)
         except InvalidRequestError as error:
-            error.request_id, error.correlation_id = request.request_id, request.correlation_id
+            error.about(request.request_id, request.correlation_id, request.source)
             return self._refuse(delivery, error)
         except LedgerUnavailableError as error:
             return self._back_off(errand, error)
@@ -248,10 +248,7 @@ class ReinviteService:
             window_ends_at=window_ends_at,
         )
         refusal = self.ledger.conclude(
-            result,
-            errand.request.user_id,
-            life_id=errand.life_id,
-            now=now,
+            result, errand.request.user_id, life_id=errand.life_id, now=now
         )
         if refusal is None:
             return self._announce(errand, result)

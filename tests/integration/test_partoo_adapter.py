@@ -413,6 +413,23 @@ class TestCallWithoutAnAnswer:
         assert isinstance(outcome, Unanswered)
         assert len(server.heads) == 1
 
+    @pytest.mark.usefixtures("_trusted")
+    @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+    def test_is_given_up_although_its_head_drips(
+        self, encrypted: bool, tls: ssl.SSLContext
+    ) -> None:
+        def talk(connection: socket.socket) -> bool:
+            for byte in b"HTTP/1.1 200 OK\r\nX-Padding: " + b"." * 100:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.05)
+            return False
+
+        with serving(talk, tls if encrypted else None) as server:
+            outcome = call(server.url, timeout_seconds=0.3)
+
+        assert isinstance(outcome, Unanswered)
+        assert len(server.heads) == 1
+
     def test_on_a_kept_connection_is_not_repeated_either(self) -> None:
         talks = iter([answering(OK, then_stays=True), answering()])
 

@@ -50,6 +50,20 @@ MAX_INVOCATIONS = 3
 MAX_ATTEMPTS = 3
 
 
+# The least that the template lets the table remember.
+HISTORY_SECONDS = 30 * 86_400
+RETENTION_SECONDS = 14 * 86_400
+
+
+class Trigger(Enum):
+    """How a request arrives."""
+
+    QUEUE = "queue"
+    TOPIC = "topic"
+    BUS = "bus"
+    INVOCATION = "invocation"
+
+
 class Fate(Enum):
     """What comes of the step that an execution is about to take."""
 
@@ -92,17 +106,13 @@ class Message:
     message_id: str
     body: str
     source: Source
+    sent_at: float
     visible_at: float
+    request_id: str
+    """The name that whoever asked may rely on."""
     notes: str | None = None
     receive_count: int = 0
     acknowledged: bool = False
-
-    @property
-    def request_id(self) -> str:
-        """The identity that the sender may rely on."""
-        noted = json.loads(self.notes)["request_id"] if self.notes else None
-        given = json.loads(self.body).get("request_id")
-        return str(noted or given or self.message_id)
 
 
 @dataclass(frozen=True)
@@ -148,16 +158,27 @@ class World:
         self.down: set[str] = set()
         self.keys = FakeKeys(lambda: self.now, "key-1")
         self.accepted_keys = {"key-1"}
+        self._written_at: dict[str, float] = {}
         self._answers: dict[str, ApiAnswer] = {}
         self._numbers: dict[str, count[int]] = defaultdict(lambda: count(1))
 
     # What outsiders do.
 
-    def ask(self, body: dict[str, Any], source: Source) -> None:
-        name = self._name("event" if source is Source.DIRECT else "message")
-        message = Message(name, json.dumps(body), source, self.now)
-        self.asked.add(message.request_id)
-        self.messages.append(message)
+    def ask(self, request: dict[str, Any], trigger: Trigger) -> None:
+        name = self._name("message")
+        body, source = request, Source.SQS
+        match trigger:
+            case Trigger.TOPIC:
+                body = {"Type": "Notification", "TopicArn": "t", "Message": json.dumps(request)}
+            case Trigger.BUS:
+                body = {"id": name, "source": "crm", "detail-type": "", "detail": request}
+            case Trigger.INVOCATION:
+                source = Source.DIRECT
+        request_id = str(request.get("request_id", name))
+        self.asked.add(request_id)
+        self.messages.append(
+            Message(name, json.dumps(body), source, self.now, self.now, request_id)
+        )
 
     def redrive(self) -> None:
         """The queue's own move task: every message becomes a new one."""
@@ -166,14 +187,14 @@ class World:
                 parked,
                 message_id=self._name("message"),
                 source=Source.SQS,
+                sent_at=self.now,
                 visible_at=self.now,
                 receive_count=0,
                 acknowledged=False,
             )
-            if parked.request_id == parked.message_id:
-                # Nobody got as far as writing its name down: it comes back as another request.
+            if parked.notes is None and parked.request_id == parked.message_id:
+                # Nobody got as far as writing its name down: it may come back as another request.
                 self.asked.discard(parked.request_id)
-                self.asked.add(redriven.request_id)
             self.messages.append(redriven)
         self.dead.clear()
 
@@ -195,8 +216,8 @@ class World:
         """Start an execution for a message; one received too often is moved away instead."""
         limit = MAX_INVOCATIONS if message.source is Source.DIRECT else MAX_RECEIVES
         if message.receive_count >= limit and not message.acknowledged:
+            self.dead.append(replace(message))
             message.acknowledged = True
-            self.dead.append(message)
             return None
         message.receive_count += 1
         message.visible_at = self.now + VISIBILITY_SECONDS
@@ -260,12 +281,19 @@ class World:
         self.now += seconds
         for execution in [each for each in self.executions if each.ends_at < self.now]:
             self.step(execution, Fate.DIE)
+        self._forget_old_messages()
 
     def expire(self) -> None:
-        """What the table's expiry may have deleted: nothing that conditions still ask for."""
-        for user_id, user in list(self.ledger.users.items()):
-            if (user.window_ends_at or 0) + 30 * 86_400 < self.now:
-                del self.ledger.users[user_id]
+        """The table deletes what has expired, by a clock of its own."""
+        for name, written_at in list(self._written_at.items()):
+            if written_at + HISTORY_SECONDS - 2 < self.now:
+                self.ledger.users.pop(name, None)
+                self.ledger.requests.pop(name, None)
+                del self._written_at[name]
+
+    def repeatable(self) -> list[Message]:
+        """Messages that may be delivered again, acknowledged or not."""
+        return [each for each in self.messages if each.sent_at + RETENTION_SECONDS > self.now]
 
     def heal(self) -> None:
         """End every fault and carry out whatever waits."""
@@ -282,17 +310,18 @@ class World:
 
     def claim(self, claim: Claim, **terms: Any) -> Any:
         self._current().request_id = claim.request_id
-        return self._call("ledger", lambda: self.ledger.claim(claim, **terms))
+        return self._write(claim, lambda: self.ledger.claim(claim, **terms))
 
     def finish(self, claim: Claim, result: Result, **terms: Any) -> Result:
-        on_record: Result = self._call("ledger", lambda: self.ledger.finish(claim, result, **terms))
+        on_record: Result = self._write(claim, lambda: self.ledger.finish(claim, result, **terms))
         return on_record
 
     def release(self, claim: Claim, **terms: Any) -> None:
-        self._call("ledger", lambda: self.ledger.release(claim, **terms))
+        self._write(claim, lambda: self.ledger.release(claim, **terms))
 
     def conclude(self, result: Result, user_id: str, **terms: Any) -> Any:
-        return self._call("ledger", lambda: self.ledger.conclude(result, user_id, **terms))
+        claim = Claim("", result.request_id, user_id)
+        return self._write(claim, lambda: self.ledger.conclude(result, user_id, **terms))
 
     def publish(self, result: Result) -> None:
         self._call("topic", lambda: self.published.append(result))
@@ -310,14 +339,22 @@ class World:
             self._name("message"),
             body,
             Source.SQS,
+            self.now,
             self.now + delay_seconds,
+            str(progress.request_id),
             write_progress(progress),
         )
         self._call("queue", lambda: self.messages.append(copy))
 
     def park(self, body: str, progress: Progress | None, _: Result) -> None:
         notes = None if progress is None else write_progress(progress)
-        parked = Message(self._name("message"), body, Source.SQS, self.now, notes)
+        parked = replace(
+            self._current().message,
+            message_id=self._name("message"),
+            body=body,
+            notes=notes,
+            acknowledged=False,
+        )
         self._call("queue", lambda: self.dead.append(parked))
 
     def _invite(self, user_id: str, api_key: str, clock: Callable[[], float]) -> CallOutcome:
@@ -343,6 +380,13 @@ class World:
             for result in [*self._recorded(), *self.published]
         )
         self.calls.append(Call(user_id, request_id, self.now, api_key, may_have_sent, known))
+
+    def _write(self, claim: Claim, effect: Callable[[], Any]) -> Any:
+        def write() -> Any:
+            self._written_at[claim.user_id] = self._written_at[claim.request_id] = self.now
+            return effect()
+
+        return self._call("ledger", write)
 
     def _recorded(self) -> list[Result]:
         return [each.result for each in self.ledger.requests.values() if each.result is not None]
@@ -382,6 +426,14 @@ class World:
             dice=random.Random(0),
             policy=Policy(WINDOW_SECONDS, MAX_ATTEMPTS, 22, jmespath.compile("detail.user_id")),
         )
+
+    def _forget_old_messages(self) -> None:
+        """What nobody has carried out in 14 days is gone, and nobody promised otherwise."""
+        for message in self.messages + self.dead:
+            if message.sent_at + RETENTION_SECONDS <= self.now and not message.acknowledged:
+                message.acknowledged = True
+                self.asked.discard(message.request_id)
+        self.dead = [message for message in self.dead if not message.acknowledged]
 
     def _forget_ended(self) -> None:
         self.executions = [each for each in self.executions if not each.greenlet.dead]

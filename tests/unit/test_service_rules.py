@@ -439,6 +439,12 @@ class TestInvalid:
     )
     def test_input_ends_at_once_with_the_reason(self, world: World, body: str, reason: str) -> None:
         assert in_short(world.deliver(Message("m1", body))) == f"invalid: {reason}"
+
+    def test_input_is_told_with_the_way_that_it_came(self, world: World) -> None:
+        event = {"source": "crm", "detail-type": "user pending", "detail": {}}
+        world.deliver(Message("m1", json.dumps(event)))
+
+        assert world.topic.published[0].source == "eventbridge"
         assert (world.api.calls, world.queue.deferred) == ([], [])
 
     def test_message_is_parked_with_its_body_untouched(self, world: World) -> None:

@@ -5,7 +5,9 @@ it may be repeated is whether its first byte left (RFC 9110 §9.2.2), so the con
 """
 
 import re
+import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -56,11 +58,23 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
         connected = self.sock
-        response = super().getresponse()
+        # Every byte begins the read time-out anew; the whole head has no more time than that.
+        watchdog = threading.Timer(self.timeout or 0, _cut, [connected])
+        watchdog.start()
+        try:
+            response = super().getresponse()
+        finally:
+            watchdog.cancel()
         self._used_at = self._clock()
         # The head says what became of the call; the body is not worth the time of another wait.
         connected.settimeout(_BODY_TIMEOUT_SECONDS)
         return response
+
+
+def _cut(connected: socket.socket) -> None:
+    with suppress(OSError):
+        # Past the TLS layer, which another thread is reading from.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -80,7 +94,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class PartooApi:
-    """Calls the API at `base_url`, with at most `timeout_seconds` between two signs of life."""
+    """Calls the API at `base_url` and gives up after `timeout_seconds` without an answer."""
 
     def __init__(
         self, base_url: str, timeout_seconds: float, clock: Clock, connections: int

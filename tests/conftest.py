@@ -1,0 +1,14 @@
+"""What all tests share: which of them must run in one process."""
+
+from pathlib import Path
+
+import pytest
+
+_END_TO_END = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deploy once: whichever process takes the first end-to-end test takes all of them."""
+    for item in items:
+        if item.path.is_relative_to(_END_TO_END):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
