@@ -1,6 +1,9 @@
 PYTHON ?= python3
 ENV = sandbox
 EVENT =
+SEED = 1
+REQUESTS = 1000
+STACK = partoo-reinvite-sandbox
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
@@ -13,7 +16,7 @@ ENVIRONMENTS = project aws sam
 INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
 BIN = .venv/project/bin
 SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
-# Nothing but `make deploy` may see the user's AWS account.
+# Nothing but `make deploy` and `make redrive` may see the user's AWS account.
 LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=eu-west-1
 
@@ -31,8 +34,12 @@ local: setup ## the same stack, left running until Ctrl-C
 
 .PHONY: test
 test: setup lint ## lint and every test
-	@$(LOCALLY) $(BIN)/python -m pytest \
+	@$(LOCALLY) $(BIN)/python -m pytest -n 2 --dist loadgroup \
 		tests/unit tests/simulation tests/integration tests/infrastructure tests/e2e
+
+.PHONY: chaos
+chaos: setup ## soak the stack in faults and judge it from outside: SEED=7 REQUESTS=1000
+	@$(LOCALLY) $(BIN)/python -m local chaos "$(SEED)" "$(REQUESTS)"
 
 .PHONY: mutants
 mutants: setup ## break the rules one by one and show how the simulation notices
@@ -53,6 +60,10 @@ build: setup ## leave a deployable .aws-sam/build/template.yaml
 .PHONY: deploy
 deploy: build ## deploy to AWS with the settings of ENV in samconfig.toml (default: sandbox)
 	@$(SAM) deploy --config-env $(ENV)
+
+.PHONY: redrive
+redrive: setup ## move a stack's dead letters back to its request queue: STACK=name
+	@$(BIN)/python -m local redrive "$(STACK)"
 
 .PHONY: format
 format: setup ## fix what ruff can fix

@@ -1,4 +1,4 @@
-"""`python -m local run [EVENT]` and `python -m local serve`, behind `make run` and `make local`."""
+"""`python -m local COMMAND …`: run, serve, chaos and redrive, behind the Makefile's targets."""
 
 import importlib
 import signal

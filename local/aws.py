@@ -37,6 +37,8 @@ class LocalAws:
 
     endpoint_url: str
     logs: Path
+    server_pid: int | None = None
+    """None when it is not running at all."""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the local AWS.
@@ -93,7 +95,7 @@ def local_aws(logs: Path, *, functions_endpoint_url: str | None = None) -> Itera
             wait_until_ready(
                 server, lambda: _answers(endpoint_url), seconds=_START_SECONDS, log=log
             )
-            yield LocalAws(endpoint_url, logs)
+            yield LocalAws(endpoint_url, logs, server.pid)
 
 
 def clean_environment() -> dict[str, str]:

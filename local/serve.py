@@ -54,6 +54,10 @@ See the results:
   aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --wait-time-seconds 20 \\
     --message-attribute-names All --queue-url {stack.results_queue_url}
 
+Move what failed back to the request queue:
+
+  make redrive STACK={stack.name}
+
 Partoo's stand-in:    {environment.partoo_base_url}
 Logs:                 {environment.aws.logs}
 """

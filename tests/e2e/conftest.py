@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.aws import LocalAws, local_aws
+from local.faults import FaultProxy, fault_proxy
 from local.partoo.control import PartooControl, running_stand_in
 from local.stack import build, deploy
 from tests.e2e.outside import Outside
@@ -28,9 +29,23 @@ def deployed_template(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> P
 
 
 @pytest.fixture(scope="session")
-def aws(logs: Path) -> Iterator[LocalAws]:
-    with local_aws(logs) as running:
+def proxy() -> Iterator[FaultProxy]:
+    with fault_proxy() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def aws(logs: Path, proxy: FaultProxy) -> Iterator[LocalAws]:
+    with local_aws(logs, functions_endpoint_url=proxy.url) as running:
+        proxy.upstream = running.endpoint_url
+        yield running
+
+
+@pytest.fixture
+def faults(proxy: FaultProxy) -> Iterator[FaultProxy]:
+    """Where a test injects faults between the functions and AWS; none outlives the test."""
+    yield proxy
+    proxy.clear()
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,26 @@ class Outside:
         )["MessageId"]
         return message_id
 
+    def send_together(self, bodies: Iterable[object]) -> list[str]:
+        """Put at most ten messages on the queue that will be handed over as one batch."""
+        entries = [
+            {"Id": str(index), "MessageBody": json.dumps(body)} for index, body in enumerate(bodies)
+        ]
+        answer = self.sqs.send_message_batch(QueueUrl=self.stack.request_queue_url, Entries=entries)
+        message_ids = {entry["Id"]: entry["MessageId"] for entry in answer["Successful"]}
+        return [message_ids[entry["Id"]] for entry in entries]
+
+    def redrive(self, message: Parked) -> None:
+        """Put a message of the dead-letter queue back on the request queue, as AWS does."""
+        self.sqs.send_message(
+            QueueUrl=self.stack.request_queue_url,
+            MessageBody=message.body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in message.attributes.items()
+            },
+        )
+
     def put_event(self, detail: Mapping[str, object]) -> str:
         """Put a CRM event on the bus; returns its id."""
         entry = {
@@ -113,6 +133,12 @@ class Outside:
         self._lambda.update_function_configuration(FunctionName=name, Timeout=seconds)
         self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
 
+    def set_visibility(self, seconds: int) -> None:
+        """Let the messages of an execution that died come back sooner."""
+        self.sqs.set_queue_attributes(
+            QueueUrl=self.stack.request_queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+        )
+
     def refused_calls(self) -> list[Call]:
         return [call for call in self.partoo.calls() if call.status == 401]
 
@@ -131,6 +157,11 @@ class Outside:
 
     def result(self, request_id: str) -> dict[str, Any]:
         return self.results([request_id])[request_id]
+
+    def results_so_far(self, request_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """What the topic has said about the requests until now, every copy of it."""
+        wanted = set(request_ids)
+        return [each.result for each in self._receive() if each.result["request_id"] in wanted]
 
     def dead_letters(self, bodies: Iterable[str]) -> dict[str, Parked]:
         """The parked message with each of the bodies, once all are there."""

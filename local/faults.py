@@ -1,0 +1,254 @@
+"""A proxy between the functions and the local AWS, in which calls go wrong on purpose.
+
+The tests' own calls go past it, so that they see what really happened.
+"""
+
+import json
+import random
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import escape
+
+_POLL_SECONDS = 0.02
+_UPSTREAM_SECONDS = 60.0
+# They belong to one connection, and the proxy has two.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
+# AWS Signature Version 4: Credential=KEY/DATE/REGION/SERVICE/aws4_request.
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/,]+/[^/,]+/[^/,]+/(?P<service>[^/,]+)/aws4_request")
+_THROTTLED = {
+    "dynamodb": (400, "ProvisionedThroughputExceededException"),
+    "secretsmanager": (400, "ThrottlingException"),
+    "sns": (429, "Throttled"),
+    "sqs": (403, "RequestThrottled"),
+}
+
+
+class Fault(Enum):
+    """What happens to a call; all but LOSE_REPLY keep it from AWS."""
+
+    REFUSE = "answered 500"
+    THROTTLE = "answered with the service's own throttling error"
+    LOSE_REPLY = "carried out, then the connection is closed without an answer"
+    HANG = "never answered, until the client gives up"
+    DROP = "the connection is closed"
+
+
+@dataclass
+class _Injection:
+    service: str
+    fault: Fault
+    operation: str | None
+    times_left: int | None
+    probability: float
+    rng: random.Random
+
+    def strikes(self, service: str | None, operation: str | None) -> bool:
+        if service != self.service or self.operation not in (None, operation):
+            return False
+        if self.times_left == 0 or self.rng.random() >= self.probability:
+            return False
+        if self.times_left is not None:
+            self.times_left -= 1
+        return True
+
+
+class FaultProxy:
+    """Where to inject faults; every method may be called from any thread.
+
+    Set `upstream` to the endpoint of the local AWS before the first call comes through.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.upstream = ""
+        self.injected: Counter[tuple[str, Fault]] = Counter()
+        self._lock = threading.Lock()
+        self._injections: list[_Injection] = []
+
+    def inject(
+        self,
+        service: str,
+        kind: Fault,
+        *,
+        operation: str | None = None,
+        times: int | None = None,
+        probability: float = 1.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Let calls of a service, or of one operation like `SendMessage`, go wrong from now on.
+
+        `times` None means until `clear`. What was injected first strikes first.
+        """
+        rng = rng or random.Random()  # noqa: S311  # chooses calls, guards nothing
+        injection = _Injection(service, kind, operation, times, probability, rng)
+        with self._lock:
+            self._injections.append(injection)
+
+    def clear(self) -> None:
+        """End all faults and forget what was injected."""
+        with self._lock:
+            self._injections.clear()
+            self.injected.clear()
+
+    def choose(self, service: str | None, operation: str | None) -> Fault | None:
+        """Decide what happens to a call, and count it; None lets it through."""
+        with self._lock:
+            for injection in self._injections:
+                if injection.strikes(service, operation):
+                    self.injected[injection.service, injection.fault] += 1
+                    return injection.fault
+        return None
+
+
+@contextmanager
+def fault_proxy() -> Iterator[FaultProxy]:
+    """Run a proxy on the loopback address for the length of the block.
+
+    It is there before the local AWS is, which must tell its functions the address.
+    """
+    with _Server() as server:
+        serving = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,))
+        serving.start()
+        try:
+            yield server.proxy
+        finally:
+            server.shutdown()
+            serving.join()
+            server.hang_up()
+
+
+class _Server(ThreadingHTTPServer):
+    # Closing waits for every thread, which hang_up makes sure are about to end.
+    daemon_threads = False
+    request_queue_size = 512
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.proxy = FaultProxy(f"http://127.0.0.1:{self.server_port}")
+        self._open: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        with self._lock:
+            for request in self._open:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body go out in separate writes; Nagle's algorithm would hold back the second one.
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing: `injected` is the record, and stderr belongs to the caller."""
+
+    def handle(self) -> None:
+        # A client may give up or be killed at any moment.
+        with suppress(ConnectionError):
+            super().handle()
+
+    def _dispatch(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        service, operation = self._service(), self._operation(body)
+        match self.server.proxy.choose(service, operation):
+            case None:
+                self._forward(body, answer=True)
+            case Fault.LOSE_REPLY:
+                self._forward(body, answer=False)
+            case Fault.REFUSE:
+                self._fail(500, "InternalServerError")
+            case Fault.THROTTLE:
+                self._fail(*_THROTTLED[str(service)])
+            case Fault.HANG:
+                # Ends with the client's connection: nothing else comes on it meanwhile.
+                self.connection.recv(1)
+                self.close_connection = True
+            case Fault.DROP:
+                self.close_connection = True
+
+    def _service(self) -> str | None:
+        scope = _CREDENTIAL_SCOPE.search(self.headers.get("Authorization", ""))
+        return scope and scope["service"]
+
+    def _operation(self, body: bytes) -> str | None:
+        target = self.headers.get("X-Amz-Target")
+        if target is not None:
+            return target.rpartition(".")[2]
+        form = parse_qs(body.decode("utf-8", errors="replace"))
+        return form.get("Action", [None])[0]
+
+    def _forward(self, body: bytes, *, answer: bool) -> None:
+        address = urlsplit(self.server.proxy.upstream)
+        upstream = HTTPConnection(address.hostname or "", address.port, timeout=_UPSTREAM_SECONDS)
+        # A connection for each call, so that none has grown stale and breaks by itself.
+        try:
+            with closing(upstream):
+                upstream.putrequest(
+                    self.command, self.path, skip_host=True, skip_accept_encoding=True
+                )
+                for name, value in self.headers.items():
+                    if name.lower() not in _HOP_BY_HOP:
+                        upstream.putheader(name, value)
+                upstream.endheaders(body)
+                reply = upstream.getresponse()
+                content = reply.read()
+        except (OSError, HTTPException):
+            answer = False
+        if not answer:
+            self.close_connection = True
+            return
+        headers = [pair for pair in reply.getheaders() if pair[0].lower() not in _HOP_BY_HOP]
+        if reply.getheader("Content-Length") is None:
+            headers.append(("Content-Length", str(len(content))))
+        self._answer(reply.status, headers, content)
+
+    def _fail(self, status: int, code: str) -> None:
+        message = "A fault was injected."
+        if "X-Amz-Target" in self.headers:
+            kind, text = (
+                "application/x-amz-json-1.0",
+                json.dumps({"__type": code, "message": message}),
+            )
+        else:
+            kind, text = (
+                "text/xml",
+                f"<ErrorResponse><Error><Code>{escape(code)}</Code>"
+                f"<Message>{escape(message)}</Message></Error></ErrorResponse>",
+            )
+        content = text.encode()
+        headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
+        self._answer(status, headers, content)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+# The base class looks for one method for each HTTP method.
+for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+    setattr(_Handler, f"do_{_method}", _Handler._dispatch)

@@ -1,0 +1,17 @@
+"""A short soak: whatever fails around the stack, its promises hold."""
+
+from pathlib import Path
+
+from local.chaos.plan import draw_plan
+from local.chaos.run import soak
+
+
+def test_no_promise_is_broken_while_everything_around_fails(
+    deployed_template: Path, tmp_path: Path
+) -> None:
+    violations = soak(
+        draw_plan(seed=3, requests=60), tmp_path, template=deployed_template, say=print
+    )
+
+    assert violations == []
+    assert {"table.md", "history.json", "history.png"} <= {each.name for each in tmp_path.iterdir()}
