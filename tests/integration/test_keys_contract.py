@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invitations.adapters.secrets import SecretsManagerApiKeys
+from invitations.adapters.secrets import MAX_AGE_SECONDS, SecretsManagerApiKeys
 from invitations.errors import KeyUnavailableError
 from invitations.ports import ApiKeys
 from local.aws import LocalAws
@@ -67,6 +67,22 @@ def test_the_current_key_is_the_secrets(bench: Bench) -> None:
 def test_the_current_key_is_read_once(bench: Bench) -> None:
     bench.keys.current()
     bench.replace("key-2")
+
+    assert bench.keys.current() == "key-1"
+
+
+def test_the_current_key_is_read_again_when_it_has_grown_old(bench: Bench, clock: Clock) -> None:
+    bench.keys.current()
+    bench.replace("key-2")
+    clock.advance(MAX_AGE_SECONDS)
+
+    assert bench.keys.current() == "key-2"
+
+
+def test_an_old_key_is_used_while_there_is_no_newer_one(bench: Bench, clock: Clock) -> None:
+    bench.keys.current()
+    bench.take_away()
+    clock.advance(MAX_AGE_SECONDS)
 
     assert bench.keys.current() == "key-1"
 

@@ -75,22 +75,44 @@ class Simulation(RuleBasedStateMachine):
         answer=answers,
         seconds=st.sampled_from([0.5, 10.0, 59.0]),
         port=st.sampled_from(["ledger", "topic", "queue", "secret"]),
-        dies=st.booleans(),
+        steps_to_live=st.sampled_from([None, None, 0, 1, 2, 3]),
     )
     def deliver_into_trouble(
-        self, pick: int, offset: float, answer: ApiAnswer, seconds: float, port: str, dies: bool
+        self,
+        pick: int,
+        offset: float,
+        answer: ApiAnswer,
+        seconds: float,
+        port: str,
+        steps_to_live: int | None,
     ) -> None:
-        """The call is made late, and then the execution dies, or something else goes down."""
+        """The call is made late, and soon the execution dies, or something else goes down."""
         execution = self.world.deliver(_picked(self.world.deliverable(), pick), offset)
         if execution is None or not self.world.run_to(execution, "api"):
             return
         self.world.advance(seconds)
         self.world.step(execution, answer=answer)
-        if dies:
-            self.world.step(execution, Fate.DIE)
-        else:
+        if steps_to_live is None:
             self.world.down.add(port)
             self.world.run(execution)
+        else:
+            self.world.run(execution, steps=steps_to_live)
+            self.world.kill(execution)
+
+    @precondition(lambda self: self.world.deliverable())
+    @rule(pick=picks, offset=offsets)
+    def record_late(self, pick: int, offset: float) -> None:
+        """The table takes no answer until the claim is over, and another holds the window."""
+        message = _picked(self.world.deliverable(), pick)
+        execution = self.world.deliver(message, offset)
+        if execution is None or not self.world.run_to(execution, "api"):
+            return
+        self.world.step(execution)
+        self.world.down.add("ledger")
+        self.world.run(execution)
+        self.world.down.discard("ledger")
+        for user_id in list(self.world.ledger.users):
+            self.ask_when_the_window_ends(user_id, 3.0, offset)
 
     @rule(order=st.randoms(use_true_random=False), offset=offsets)
     def mend_and_catch_up(self, order: Random, offset: float) -> None:
@@ -133,6 +155,17 @@ class Simulation(RuleBasedStateMachine):
     def wait_for_a_window(self, pick: int, seconds: float) -> None:
         ends = [user.window_ends_at or 0 for user in self.world.ledger.users.values()]
         self.world.advance(max(0, ends[pick % len(ends)] + seconds - self.world.now))
+
+    @rule(
+        user_id=st.sampled_from(USERS),
+        seconds=st.sampled_from([-1.0, 0.0, 1.0, 3.0]),
+        offset=offsets,
+    )
+    def ask_when_the_window_ends(self, user_id: str, seconds: float, offset: float) -> None:
+        ends_at = self.world.ledger.users[user_id].window_ends_at or 0
+        self.world.advance(max(0, ends_at + seconds - self.world.now))
+        self.world.ask({"user_id": user_id}, Trigger.QUEUE)
+        self.world.deliver_and_run(self.world.messages[-1], offset)
 
     @rule(port=st.sampled_from(["ledger", "topic", "queue", "secret"]))
     def break_or_mend(self, port: str) -> None:

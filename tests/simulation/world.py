@@ -259,10 +259,20 @@ class World:
             execution.greenlet.switch(fate)
         self._forget_ended()
 
-    def run(self, execution: Execution, answer: ApiAnswer = ApiAnswer.OK) -> None:
-        """Let an execution go on to its end, undisturbed."""
-        while execution in self.executions:
+    def run(
+        self,
+        execution: Execution,
+        answer: ApiAnswer = ApiAnswer.OK,
+        steps: int | None = None,
+    ) -> None:
+        """Let an execution go on undisturbed, for so many steps or to its end."""
+        while execution in self.executions and steps != 0:
             self.step(execution, answer=answer)
+            steps = None if steps is None else steps - 1
+
+    def kill(self, execution: Execution) -> None:
+        if execution in self.executions:
+            self.step(execution, Fate.DIE)
 
     def run_to(self, execution: Execution, port: str) -> bool:
         """Let an execution go on until it is about to use a port; whether it ever is."""

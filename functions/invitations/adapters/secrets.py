@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
-class SecretsManagerApiKeys:
-    """One key for each container, read again only when the API refuses it.
+# A key that was taken back is used for no longer than this, even if the API still accepts it.
+MAX_AGE_SECONDS = 900
 
+
+class SecretsManagerApiKeys:
+    """One key for each container, read again when the API refuses it or it has grown old.
+
+    A batch asks side by side: the first to come reads for all who were waiting, and when it
+    fails, it fails for all, or they would fail one after another until the execution's end.
     No message here quotes the secret's value, not even a malformed one.
     """
 
@@ -28,27 +34,44 @@ class SecretsManagerApiKeys:
         self._lock = threading.Lock()
         self._key: str | None = None
         self._read_at = 0.0
+        self._failure: KeyUnavailableError | None = None
+        self._failed_at = 0.0
 
     def current(self) -> str:
-        with self._lock:
-            return self._key or self._read()
+        asked_at = self._clock()
+        try:
+            return self._read_since(asked_at - MAX_AGE_SECONDS, asked_at)
+        except KeyUnavailableError:
+            if self._key is None:
+                raise
+            # The one that was good until now may be good for another while.
+            self._read_at = asked_at
+            return self._key
 
     def refreshed(self, since: float) -> str:
+        return self._read_since(since, self._clock())
+
+    def _read_since(self, since: float, asked_at: float) -> str:
         with self._lock:
-            # A batch's calls are refused side by side: the first to come reads for all.
             if self._key is not None and self._read_at > since:
                 return self._key
-            return self._read()
+            if self._failure is not None and self._failed_at > asked_at:
+                raise KeyUnavailableError(str(self._failure)) from self._failure
+            read_at = self._clock()
+            try:
+                self._key = self._read()
+            except KeyUnavailableError as error:
+                self._failure, self._failed_at = error, self._clock()
+                raise
+            self._read_at = read_at
+            return self._key
 
     def _read(self) -> str:
-        read_at = self._clock()
         try:
             value = self._client.get_secret_value(SecretId=self._secret_arn)
         except (BotoCoreError, ClientError) as error:
             raise KeyUnavailableError(f"the secret cannot be read: {error}") from error
-        self._key = parse_api_key(value.get("SecretString"))
-        self._read_at = read_at
-        return self._key
+        return parse_api_key(value.get("SecretString"))
 
 
 def parse_api_key(secret: str | None) -> str:
