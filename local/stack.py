@@ -13,6 +13,8 @@ from local.errors import NotInstalledError
 from local.processes import run
 
 _SAM = REPOSITORY / ".venv/sam/bin/sam"
+# The local AWS runs the functions in its own interpreter, whatever the template's runtime.
+_FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def build(directory: Path, *, logs: Path) -> Path:
         str(build_dir),
         "--cache-dir",
         str(directory / "cache"),
-        environment=clean_environment(),
+        environment=clean_environment() | {"BYTECODE": str(_FUNCTIONS_PYTHON)},
         log=logs / "sam-build.log",
     )
     return build_dir / "template.yaml"

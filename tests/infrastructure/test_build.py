@@ -1,0 +1,163 @@
+"""What the build leaves: one interpreter's bytecode, of botocore's data what is read, no tests."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import cache_from_source
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.test_template import ENVIRONMENT
+
+# Built once: whichever process takes the first of these tests takes all of them.
+pytestmark = pytest.mark.xdist_group("build")
+
+REPOSITORY = Path(__file__).parents[2]
+SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
+# PEP 552: the interpreter's magic number, then the flags: named by a hash, and that not checked.
+HASHED_AND_UNCHECKED = (1).to_bytes(4, "little")
+MAGIC_BYTES = 4
+# The dates in a zip that `sam deploy` makes.
+ZIP_EPOCH = 315_532_800
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    functions: Path
+    packages: Path
+
+    def files(self, pattern: str) -> list[Path]:
+        return [*self.functions.rglob(pattern), *self.packages.rglob(pattern)]
+
+
+def make(folder: str, target: str, artifacts: Path, *, bytecode: str) -> str:
+    artifacts.mkdir()
+    variables = [f"ARTIFACTS_DIR={artifacts}", f"PYTHON={sys.executable}", f"BYTECODE={bytecode}"]
+    run = subprocess.run(
+        ["make", target, *variables],  # noqa: S607  # whichever make builds here
+        cwd=REPOSITORY / folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """Functions and layer as a zip holds them, compiled for the interpreter that runs the tests."""
+    folder = tmp_path_factory.mktemp("build")
+    layer = folder / "layer"
+    artifacts = Artifacts(folder / "functions", layer / "python")
+    make("functions", "build-Function", artifacts.functions, bytecode=sys.executable)
+    make("layers/dependencies", "build-DependenciesLayer", layer, bytecode=sys.executable)
+    for path in artifacts.files("*"):
+        os.utime(path, (ZIP_EPOCH, ZIP_EPOCH))
+    return artifacts
+
+
+def run_from(built: Artifacts, program: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program that finds the artifacts and the standard library, and nothing else."""
+    return subprocess.run(
+        [sys.executable, "-S", "-B", "-v", "-c", program],
+        env={
+            **ENVIRONMENT,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "PYTHONPATH": os.pathsep.join([str(built.functions), str(built.packages)]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def data(built: Artifacts, name: str) -> Any:
+    return json.loads((built.packages / "botocore/data" / name).read_bytes())
+
+
+class TestBytecode:
+    def test_is_there_for_every_module(self, built: Artifacts) -> None:
+        modules = built.files("*.py")
+
+        assert len(modules) > 100
+        assert [path for path in modules if not Path(cache_from_source(str(path))).exists()] == []
+
+    def test_is_there_for_one_interpreter_only(self, built: Artifacts) -> None:
+        assert len(built.files("*.pyc")) == len(built.files("*.py"))
+
+    def test_is_never_checked_against_its_source(self, built: Artifacts) -> None:
+        flags = {path.read_bytes()[MAGIC_BYTES:][:4] for path in built.files("*.pyc")}
+
+        assert flags == {HASHED_AND_UNCHECKED}
+
+    @pytest.mark.parametrize(
+        ("folder", "target", "place"),
+        [("functions", "functions", b"/var/task/"), ("layer", "packages", b"/opt/python/")],
+    )
+    def test_names_the_place_where_it_will_run(
+        self, built: Artifacts, folder: str, target: str, place: bytes
+    ) -> None:
+        bytecode = [path.read_bytes() for path in getattr(built, target).rglob("*.pyc")]
+
+        assert all(place in each for each in bytecode)
+        assert not any(bytes(built.functions.parent) in each for each in bytecode)
+
+    def test_is_all_that_a_start_reads_when_the_dates_are_those_of_a_zip(
+        self, built: Artifacts
+    ) -> None:
+        told = run_from(built, "import reinvite_user.app").stderr
+        read = re.findall(r"(?m)^# code object from '?(.*?)'?$", told)
+        from_artifacts = [
+            path for path in read if path.startswith((str(built.functions), str(built.packages)))
+        ]
+
+        assert len(from_artifacts) > 100
+        assert [path for path in from_artifacts if not path.endswith(".pyc")] == []
+
+    def test_is_left_out_where_its_interpreter_is_not_at_hand(self, tmp_path: Path) -> None:
+        told = make("functions", "build-Function", tmp_path / "functions", bytecode="python0.0")
+
+        assert "No python0.0 that runs: build-Function has no bytecode" in told
+        assert list(tmp_path.rglob("*.pyc")) == []
+        assert list(tmp_path.rglob("app.py")) != []
+
+
+class TestPackages:
+    def test_are_all_that_the_functions_need(self, built: Artifacts) -> None:
+        run = run_from(built, "import reinvite_user.app")
+
+        assert run.returncode == 0, run.stderr
+
+    def test_come_without_tests_and_commands(self, built: Artifacts) -> None:
+        assert built.files("tests") == []
+        assert not (built.packages / "bin").exists()
+
+
+class TestSdkData:
+    def test_is_that_of_the_services_in_use(self, built: Artifacts) -> None:
+        folders = {path.name for path in (built.packages / "botocore/data").iterdir()}
+
+        assert {name for name in folders if "." not in name} == SERVICES
+
+    def test_has_the_addresses_of_these_services_everywhere(self, built: Artifacts) -> None:
+        partitions = data(built, "endpoints.json")["partitions"]
+        aws = next(each for each in partitions if each["partition"] == "aws")
+
+        assert aws["services"].keys() == SERVICES
+        assert "eu-west-1" in aws["regions"]
+        assert all(each["services"].keys() <= SERVICES for each in partitions)
+
+    def test_describes_operations_without_prose(self, built: Artifacts) -> None:
+        models = built.files("service-2.json.gz")
+        text = [gzip.decompress(path.read_bytes()).decode() for path in models]
+
+        assert len(models) == len(SERVICES)
+        assert not any('"documentation":"' in each for each in text)
+        assert [json.loads(each)["operations"] for each in text if "TransactWriteItems" in each]
