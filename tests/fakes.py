@@ -8,7 +8,7 @@ import json
 import random
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -23,6 +23,7 @@ from invitations.errors import (
     QueueUnavailableError,
     TopicUnavailableError,
 )
+from invitations.gate import Gate, Pace
 from invitations.models import (
     AlreadyAnswered,
     Answered,
@@ -31,6 +32,7 @@ from invitations.models import (
     Claim,
     ClaimRefusal,
     ConclusionRefusal,
+    Copy,
     Delivery,
     InProgress,
     NeverSent,
@@ -45,6 +47,7 @@ from invitations.models import (
     WindowActive,
     window_is_over,
 )
+from invitations.ports import T
 from invitations.service import Policy, ReinviteService
 
 START = 1_800_000_000.0
@@ -234,6 +237,23 @@ class InMemoryLedger(_Fallible):
             user.claim_id, user.window_ends_at = None, window_ends_at
 
 
+class InMemoryGateKeeper(_Fallible):
+    def __init__(self) -> None:
+        super().__init__(LedgerUnavailableError("the fake table is down"))
+        self.last_known = Gate()
+        self.changes = 0
+
+    def read(self) -> Gate:
+        with self._call("read"):
+            return self.last_known
+
+    def change(self, event: Callable[[Gate], tuple[Gate, T]]) -> T:
+        with self._call("change"):
+            self.last_known, answer = event(self.last_known)
+            self.changes += 1
+            return answer
+
+
 Outcome = Callable[[float], CallOutcome]
 """A scripted outcome, given the moment at which the call ends."""
 
@@ -318,9 +338,16 @@ class RecordingTopic(_Fallible):
         super().__init__(TopicUnavailableError("the fake topic is down"))
         self.published: list[Result] = []
 
-    def publish(self, result: Result) -> None:
-        with self._call("publish"):
-            self.published.append(result)
+    def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
+        return [self._publish(result) for result in results]
+
+    def _publish(self, result: Result) -> TopicUnavailableError | None:
+        try:
+            with self._call("publish"):
+                self.published.append(result)
+        except TopicUnavailableError as error:
+            return error
+        return None
 
 
 @dataclass(frozen=True)
@@ -348,10 +375,17 @@ class InMemoryQueue(_Fallible):
         self._clock = clock
         self._numbers = count(1)
 
-    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
-        with self._call("defer"):
-            notes, due_at = write_progress(progress), self._clock() + delay_seconds
-            self.deferred.append(Message(self._name("copy"), body, notes, due_at))
+    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        return [self._defer(copy) for copy in copies]
+
+    def _defer(self, copy: Copy) -> QueueUnavailableError | None:
+        try:
+            with self._call("defer"):
+                notes, due_at = write_progress(copy.progress), self._clock() + copy.delay_seconds
+                self.deferred.append(Message(self._name("copy"), copy.body, notes, due_at))
+        except QueueUnavailableError as error:
+            return error
+        return None
 
     def park(self, body: str, progress: Progress | None, result: Result) -> None:
         with self._call("park"):
@@ -374,6 +408,7 @@ class World:
         default_factory=lambda: Policy(
             invite_window_seconds=300,
             max_attempts=3,
+            pace=Pace.within(6_000),
             call_budget_seconds=22,
             user_id_path=jmespath.compile("detail.user_id"),
         )
@@ -382,6 +417,7 @@ class World:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.ledger = InMemoryLedger()
+        self.gate = InMemoryGateKeeper()
         self.api = ScriptedApi(self.clock)
         self.keys = FakeKeys(self.clock, "key-1")
         self.topic = RecordingTopic()
@@ -389,11 +425,13 @@ class World:
         self._names = count(1)
         self.service = ReinviteService(
             ledger=self.ledger,
+            gate=self.gate,
             api=self.api,
             keys=self.keys,
             topic=self.topic,
             queue=self.queue,
             clock=self.clock,
+            sleep=self.clock.advance,
             new_id=lambda: f"claim-{next(self._names)}",
             dice=random.Random(0),
             policy=self.policy,
@@ -413,7 +451,15 @@ class World:
     ) -> Result | Queued:
         """Hand a message to an execution that may last `seconds`."""
         delivery = message.delivery(START, receive_count)
-        return self.service.reinvite(delivery, self.clock() + seconds)
+        (outcome,) = self.service.reinvite([delivery], self.clock() + seconds, one_by_one)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def deliver_together(self, *messages: Message) -> list[Result | Queued | Exception]:
+        """Hand messages to one execution."""
+        deliveries = [message.delivery(START) for message in messages]
+        return self.service.reinvite(deliveries, self.clock() + EXECUTION_SECONDS, one_by_one)
 
     def deliver_copy(self) -> Result | Queued:
         """Wait for the deferred copy that is due first, and see it delivered."""
@@ -437,6 +483,10 @@ class World:
     def calls_for(self, user_id: str) -> list[float]:
         """When the user was called."""
         return [call.called_at for call in self.api.calls if call.user_id == user_id]
+
+
+def one_by_one(work: Callable[[int], T], items: Iterable[int]) -> list[T]:
+    return [work(item) for item in items]
 
 
 def in_short(outcome: Result | Queued) -> str:

@@ -4,20 +4,20 @@ import os
 import random
 import time
 import uuid
+from typing import Any
 
-import boto3
 from botocore.config import Config as SdkConfig
+from botocore.session import Session
 
 from invitations.adapters.dynamodb import DynamoDbLedger
+from invitations.adapters.limiter import DynamoDbGateKeeper
 from invitations.adapters.partoo import PartooApi
 from invitations.adapters.secrets import SecretsManagerApiKeys
 from invitations.adapters.sns import SnsResultTopic
 from invitations.adapters.sqs import SqsRequestQueue
 from invitations.config import Config
+from invitations.gate import BATCH_SIZE, Pace
 from invitations.service import Policy, ReinviteService
-
-BATCH_SIZE = 10
-"""Requests carried out side by side: the most that the queue hands over at once."""
 
 # Each step stays far inside an execution, so that a slow service leaves time to put the request
 # back on the queue. What fails for longer is the queue's to repeat.
@@ -32,31 +32,40 @@ SDK_CONFIG = SdkConfig(
 def build_service() -> ReinviteService:
     """Raises ConfigurationError."""
     config = Config.from_environment(os.environ)
-    session = boto3.Session()
+    # Not boto3's, which costs every start its import and adds nothing to a client. What one client
+    # has loaded, the next find in the session.
+    session = Session()
+    dynamodb = _client(session, "dynamodb")
     clock = time.time
     return ReinviteService(
-        ledger=DynamoDbLedger(
-            session.client("dynamodb", config=SDK_CONFIG), config.table_name, config.history_days
-        ),
+        ledger=DynamoDbLedger(dynamodb, config.table_name, config.history_days),
+        gate=DynamoDbGateKeeper(dynamodb, config.table_name),
         api=PartooApi(
             config.partoo_base_url, config.partoo_timeout_seconds, clock, connections=BATCH_SIZE
         ),
         keys=SecretsManagerApiKeys(
-            session.client("secretsmanager", config=SDK_CONFIG), config.api_key_secret_arn, clock
+            _client(session, "secretsmanager"), config.api_key_secret_arn, clock
         ),
-        topic=SnsResultTopic(session.client("sns", config=SDK_CONFIG), config.result_topic_arn),
+        topic=SnsResultTopic(_client(session, "sns"), config.result_topic_arn),
         queue=SqsRequestQueue(
-            session.client("sqs", config=SDK_CONFIG),
+            _client(session, "sqs"),
             config.request_queue_url,
             config.dead_letter_queue_url,
         ),
         clock=clock,
+        sleep=time.sleep,
         new_id=lambda: str(uuid.uuid4()),
         dice=random.Random(),  # noqa: S311  # spreads waits, guards nothing
         policy=Policy(
             invite_window_seconds=config.invite_window_seconds,
             max_attempts=config.max_attempts,
+            pace=Pace.within(config.requests_per_minute),
             call_budget_seconds=config.call_budget_seconds,
             user_id_path=config.user_id_path,
         ),
     )
+
+
+def _client(session: Session, service: str) -> Any:
+    """Any, because botocore's own types know of no services: the adapters name the client's."""
+    return session.create_client(service, config=SDK_CONFIG)

@@ -32,6 +32,7 @@ class Config:
     partoo_base_url: str
     partoo_timeout_seconds: int
     invite_window_seconds: int
+    requests_per_minute: int
     max_attempts: int
     history_days: int
     user_id_path: ParsedResult
@@ -56,6 +57,7 @@ class Config:
                 "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
             ),
             invite_window_seconds=read.integer("INVITE_WINDOW_SECONDS", 1, 86_400),
+            requests_per_minute=read.integer("REQUESTS_PER_MINUTE", 1, 10_000),
             max_attempts=read.integer("MAX_ATTEMPTS", 1, 100),
             # A message can wait 14 days in each of the two queues, and only then be redriven.
             history_days=read.integer("HISTORY_DAYS", 30, 3650),

@@ -146,6 +146,7 @@ class Progress:
     life_id: str | None = None
     """The first message of this life; a redrive from the dead-letter queue begins another."""
     deferrals: int = 0
+    """Those that something failed for; each waits longer than the last."""
     tally: Tally = Tally()
     http_status: int | None = None
     """Of the last answer."""
@@ -164,6 +165,15 @@ class Delivery:
     receive_count: int = 1
     notes: str | None = None
     """The `Progress` that a deferred copy carries, as JSON; None for a first arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A message that goes back to the queue, its body untouched, to arrive after a delay."""
+
+    body: str
+    progress: Progress
+    delay_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +273,8 @@ class Verdict:
     retry_after_seconds: float | None = None
     held_from: float | None = None
     """When an e-mail may have gone out at the latest; None when none did."""
+    is_outage: bool = False
+    """Whether the API seems to be down: no connection, no answer, or a 5xx."""
 
 
 _REJECTIONS = {
@@ -277,9 +289,9 @@ def judge(outcome: CallOutcome) -> Verdict:
     """Decide what a call means. Source: the outcome table of the API's known behaviour."""
     match outcome:
         case NeverSent():
-            return Verdict(Email.NO, "connection_failed")
+            return Verdict(Email.NO, "connection_failed", is_outage=True)
         case Unanswered():
-            return Verdict(Email.UNKNOWN, "no_answer", held_from=outcome.gave_up_at)
+            return Verdict(Email.UNKNOWN, "no_answer", held_from=outcome.gave_up_at, is_outage=True)
         case Answered():
             return _judge_answer(outcome)
 
@@ -298,7 +310,9 @@ def _judge_answer(answer: Answered) -> Verdict:
     if 400 <= code < 500:
         reason = _REJECTIONS.get(code, "client_error")
         return Verdict(Email.NO, reason, code, status=Status.REJECTED)
-    return Verdict(Email.UNKNOWN, "server_error", code, held_from=answer.answered_at)
+    return Verdict(
+        Email.UNKNOWN, "server_error", code, held_from=answer.answered_at, is_outage=True
+    )
 
 
 def retry_after_seconds(value: str | None, now: float) -> float:

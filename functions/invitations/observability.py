@@ -6,6 +6,7 @@ Never a body, a header or an e-mail address; excerpts of the API's answers come 
 from aws_lambda_powertools import Logger
 
 from invitations.errors import DependencyUnavailableError, InvalidRequestError
+from invitations.gate import Gate
 from invitations.models import (
     Answered,
     CallOutcome,
@@ -15,12 +16,13 @@ from invitations.models import (
     Request,
     Result,
     Unanswered,
+    iso,
 )
 
 logger = Logger(service="partoo-reinvite")
 
 
-def log_result(result: Result) -> None:
+def log_result(result: Result, error: InvalidRequestError | None) -> None:
     logger.info(
         "result published",
         extra={
@@ -33,14 +35,8 @@ def log_result(result: Result) -> None:
             "reason": result.reason,
             "http_status": result.http_status,
             "attempts": result.attempts,
+            "error": None if error is None else str(error),
         },
-    )
-
-
-def log_invalid(result: Result, error: InvalidRequestError) -> None:
-    logger.warning(
-        "input is no request",
-        extra={"request_id": result.request_id, "reason": error.reason, "error": str(error)},
     )
 
 
@@ -71,6 +67,36 @@ def log_call(request: Request, outcome: CallOutcome) -> None:
 
 def log_dependency(request: Request, error: DependencyUnavailableError) -> None:
     logger.error("dependency unavailable", extra={**_about(request), "error": str(error)})
+
+
+def log_failure(message_id: str, error: Exception) -> None:
+    logger.error("message goes back to the queue", extra={"message_id": message_id}, exc_info=error)
+
+
+def log_gate_unavailable(error: DependencyUnavailableError) -> None:
+    logger.error("the others cannot be told", extra={"error": str(error)})
+
+
+def log_gate(before: Gate, after: Gate) -> None:
+    """A pause for the quota and the breaker, each with a metric of its own, when they change."""
+    if after.paused_until > before.paused_until:
+        logger.warning("quota pause", extra={"paused_until": iso(after.paused_until)})
+        _count("QuotaPauses")
+    if after.shut_cause is not None and after.shut_until > before.shut_until:
+        told = {"cause": after.shut_cause, "shut_until": iso(after.shut_until)}
+        logger.error("breaker open", extra=told)
+        _count("BreakerOpenings")
+    if after.shut_cause is None and before.shut_cause is not None:
+        logger.info("breaker closed", extra={"cause": before.shut_cause})
+        _count("BreakerClosings")
+
+
+def _count(name: str) -> None:
+    # Only now: what is rare must not slow every start.
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
+
+    with single_metric(name, MetricUnit.Count, 1, namespace="partoo-reinvite"):
+        pass
 
 
 def _about(request: Request) -> dict[str, object]:

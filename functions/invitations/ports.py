@@ -1,13 +1,16 @@
 """What the service needs of the outside world."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
+from invitations.errors import QueueUnavailableError, TopicUnavailableError
+from invitations.gate import Gate
 from invitations.models import (
     CallOutcome,
     Claim,
     ClaimRefusal,
     ConclusionRefusal,
+    Copy,
     Progress,
     Result,
     Tally,
@@ -15,6 +18,34 @@ from invitations.models import (
 
 Clock = Callable[[], float]
 """Epoch seconds, now."""
+
+
+T = TypeVar("T")
+
+
+class SideBySide(Protocol):
+    def __call__(self, work: Callable[[int], T], items: Iterable[int], /) -> list[T]:
+        """Do the work for every item at once; returns what came of them, in order."""
+
+
+class GateKeeper(Protocol):
+    """Keeps the one gate of all executions.
+
+    Both methods raise LedgerUnavailableError when the table does not answer.
+    """
+
+    @property
+    def last_known(self) -> Gate:
+        """The gate as this container last saw it."""
+
+    def read(self) -> Gate:
+        """The gate as it is now."""
+
+    def change(self, event: Callable[[Gate], tuple[Gate, T]]) -> T:
+        """Let something happen to the gate; returns what `event` says of it.
+
+        `event` is called again when another execution was faster.
+        """
 
 
 class Ledger(Protocol):
@@ -72,15 +103,16 @@ class ApiKeys(Protocol):
 
 
 class ResultTopic(Protocol):
-    def publish(self, result: Result) -> None:
-        """Raises TopicUnavailableError."""
+    def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
+        """Publish all of them; returns for each, in order, why it was not taken, or None."""
 
 
 class RequestQueue(Protocol):
-    """Every method raises QueueUnavailableError."""
-
-    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
-        """Put a copy of the message back, to arrive after the delay."""
+    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        """Put copies of messages back, together; returns for each why it was not taken, or None."""
 
     def park(self, body: str, progress: Progress | None, result: Result) -> None:
-        """Lay the message into the dead-letter queue, with the result's reason."""
+        """Lay the message into the dead-letter queue, with the result's reason.
+
+        Raises QueueUnavailableError.
+        """

@@ -7,7 +7,7 @@ acknowledged.
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from invitations.errors import (
     KeyUnavailableError,
     LedgerUnavailableError,
 )
+from invitations.gate import LATENESS_SECONDS, Admission, Gate, Pace
 from invitations.models import (
     CLOCK_SKEW_SECONDS,
     MAX_DELAY_SECONDS,
@@ -28,6 +29,7 @@ from invitations.models import (
     AttemptsBehind,
     Claim,
     ConclusionRefusal,
+    Copy,
     Delivery,
     InProgress,
     OnActiveWindow,
@@ -46,7 +48,16 @@ from invitations.models import (
     backoff_seconds,
     judge,
 )
-from invitations.ports import ApiKeys, Clock, InvitationApi, Ledger, RequestQueue, ResultTopic
+from invitations.ports import (
+    ApiKeys,
+    Clock,
+    GateKeeper,
+    InvitationApi,
+    Ledger,
+    RequestQueue,
+    ResultTopic,
+    SideBySide,
+)
 
 # Doublings of the shortest wait, for what must not wait long.
 _SOON = 2
@@ -58,6 +69,7 @@ class Policy:
 
     invite_window_seconds: float
     max_attempts: int
+    pace: Pace
     call_budget_seconds: float
     """Time that a claim, a call and its record need at worst; with less left none is begun."""
     user_id_path: ParsedResult
@@ -81,54 +93,175 @@ class _Errand:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answer:
+    """A request's final result, to be published."""
+
+    delivery: Delivery
+    result: Result
+    errand: _Errand | None = None
+    """None when the message holds no request."""
+    error: InvalidRequestError | None = None
+
+    @property
+    def settled(self) -> Progress | None:
+        if self.errand is None:
+            return None
+        request = self.errand.request
+        return Progress(request_id=request.request_id, source=request.source)
+
+
+Outcome = Result | Queued | Exception
+"""What became of a message: its result is published, a copy is on the queue, or neither."""
+
+_Reached = _Answer | Queued | Exception
+
+
+@dataclass(frozen=True, slots=True)
 class ReinviteService:
     ledger: Ledger
+    gate: GateKeeper
     api: InvitationApi
     keys: ApiKeys
     topic: ResultTopic
     queue: RequestQueue
     clock: Clock
+    sleep: Callable[[float], None]
     new_id: Callable[[], str]
     dice: random.Random
     policy: Policy
 
-    def reinvite(self, delivery: Delivery, deadline: float) -> Result | Queued:
-        """Carry a message's request as far as it gets before `deadline` (epoch seconds).
+    def reinvite(
+        self, deliveries: Sequence[Delivery], deadline: float, side_by_side: SideBySide
+    ) -> list[Outcome]:
+        """Carry each message's request as far as it gets before `deadline` (epoch seconds).
 
-        When this returns, the message may be acknowledged: its result is published, or a copy
-        of it is on the queue. Raises DependencyUnavailableError when neither could be done.
+        Returns what became of them, in order. A message may be acknowledged unless that is an
+        exception: then neither is its result out nor a copy of it on the queue.
         """
+        errands = [self._read(delivery) for delivery in deliveries]
+        admitted, turned_away = self._admit_all(errands, deadline)
+
+        def carry_out(index: int) -> _Reached:
+            errand = errands[index]
+            if isinstance(errand, _Answer):
+                return errand
+            if index in turned_away:
+                return turned_away[index]
+            return self._attempt(errand, admitted.get(index), deadline)
+
+        reached = side_by_side(carry_out, range(len(errands)))
+        untaken = self._publish(reached)
+
+        def settle(index: int) -> Outcome:
+            answer = reached[index]
+            return self._settle(answer, untaken[index]) if isinstance(answer, _Answer) else answer
+
+        return side_by_side(settle, range(len(reached)))
+
+    def _read(self, delivery: Delivery) -> _Errand | _Answer:
         try:
             progress = read_progress(delivery.notes)
             request = read_request(delivery, progress, self.policy.user_id_path)
         except InvalidRequestError as error:
-            return self._refuse(delivery, error)
-        errand = _Errand(delivery, request, _pinned(progress, request, delivery.delivery_id))
-        try:
-            return self._carry_out(errand, deadline)
-        except InvalidRequestError as error:
-            error.about(request.request_id, request.correlation_id, request.source)
-            return self._refuse(delivery, error)
-        except LedgerUnavailableError as error:
-            return self._back_off(errand, error)
+            return _refuse(delivery, error)
+        return _Errand(delivery, request, _pinned(progress, request, delivery.delivery_id))
 
-    def _carry_out(self, errand: _Errand, deadline: float) -> Result | Queued:
+    def _admit_all(
+        self, errands: Sequence[_Errand | _Answer], deadline: float
+    ) -> tuple[dict[int, float], dict[int, Queued | Exception]]:
+        """One reservation for all who may call: when each leaves, and who was sent away, by index.
+
+        A request that then needs no call wastes its place, which costs less than asking for each.
+        """
+        callers = {
+            index: errand
+            for index, errand in enumerate(errands)
+            if isinstance(errand, _Errand) and self._may_call(errand, deadline)
+        }
+        if not callers:
+            return {}, {}
+        try:
+            admission = self._admit(len(callers))
+        except LedgerUnavailableError:
+            # Without a place, each finds out by itself, and waits for longer each time.
+            return {}, {}
+        admitted = dict(zip(callers, admission.leave_at, strict=False))
+        others = {index: callers[index] for index in callers if index not in admitted}
+        return admitted, dict(zip(others, self._send_away(others.values(), admission), strict=True))
+
+    def _admit(self, calls: int) -> Admission:
+        now = self.clock()
+        return self.gate.change(lambda gate: gate.admit(self.policy.pace, calls, now))
+
+    def _send_away(
+        self, errands: Collection[_Errand], admission: Admission
+    ) -> list[Queued | Exception]:
+        """Together, so that they come back together."""
+        cause, now = admission.cause or "", self.clock()
+        copies = [
+            Copy(errand.delivery.body, errand.progress, _delay(at - now))
+            for errand, at in zip(errands, admission.return_at, strict=True)
+        ]
+        errors = self.queue.defer(copies) if copies else []
+        return [
+            error or _queued(errand, cause, copy)
+            for errand, copy, error in zip(errands, copies, errors, strict=True)
+        ]
+
+    def _may_call(self, errand: _Errand, deadline: float) -> bool:
+        return (
+            errand.progress.unrecorded is None
+            and not self._identity_would_be_lost(errand)
+            and self._reason_to_give_up(errand) is None
+            and self._has_time_for_a_call(deadline)
+        )
+
+    def _attempt(self, errand: _Errand, leaves_at: float | None, deadline: float) -> _Reached:
+        try:
+            try:
+                return self._carry_out(errand, leaves_at, deadline)
+            except InvalidRequestError as error:
+                request = errand.request
+                error.about(request.request_id, request.correlation_id, request.source)
+                return _refuse(errand.delivery, error)
+            except LedgerUnavailableError as error:
+                return self._back_off(errand, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
+            return error
+
+    def _carry_out(
+        self, errand: _Errand, leaves_at: float | None, deadline: float
+    ) -> _Answer | Queued:
         if errand.progress.unrecorded is not None:
             return self._finish(errand, errand.progress.unrecorded)
         if self._identity_would_be_lost(errand):
             return self._defer(errand, "identity_pinned", 0)
         failure = self._reason_to_give_up(errand)
         if failure is not None:
-            return self._conclude(errand, Status.FAILED, failure, deadline)
+            return self._conclude(errand, Status.FAILED, failure, leaves_at, deadline)
         if not self._has_time_for_a_call(deadline):
             return self._defer(errand, "no_time_left", 0)
+        if leaves_at is None:
+            raise LedgerUnavailableError("no place in a burst could be reserved")
+        if not self._may_leave(leaves_at):
+            return self._defer(errand, "paused", 0)
         try:
             api_key = self.keys.current()
         except KeyUnavailableError as error:
             return self._back_off(errand, error)
-        return self._claim_and_call(errand, api_key, deadline)
+        return self._claim_and_call(errand, api_key, leaves_at, deadline)
 
-    def _claim_and_call(self, errand: _Errand, api_key: str, deadline: float) -> Result | Queued:
+    def _may_leave(self, leaves_at: float) -> bool:
+        """Wait for the burst; whether the gate is still open by then."""
+        wait_seconds = leaves_at - self.clock()
+        if wait_seconds <= 0:
+            return True
+        self.sleep(wait_seconds)
+        return not self.gate.read().is_closed_to_others(self.clock())
+
+    def _claim_and_call(
+        self, errand: _Errand, api_key: str, leaves_at: float, deadline: float
+    ) -> _Answer | Queued:
         claim = Claim(self.new_id(), errand.request.request_id, errand.request.user_id)
         # Nothing of this execution runs after its deadline, so a call under this claim cannot
         # come later than that either: if it dies, the window is held from then.
@@ -141,19 +274,27 @@ class ReinviteService:
         )
         match refusal:
             case None:
-                return self._call_and_record(errand, claim, api_key, deadline)
+                return self._call_and_record(errand, claim, api_key, leaves_at, deadline)
             case WindowActive(ends_at) if errand.request.on_active_window is OnActiveWindow.DEFER:
                 return self._defer_until(errand, "window_active", ends_at)
             case WindowActive(ends_at):
                 return self._conclude(
-                    errand, Status.SKIPPED, "window_active", deadline, window_ends_at=ends_at
+                    errand,
+                    Status.SKIPPED,
+                    "window_active",
+                    leaves_at,
+                    deadline,
+                    window_ends_at=ends_at,
                 )
             case _:
-                return self._yield_to_record(errand, refusal, deadline)
+                return self._yield_to_record(errand, refusal, leaves_at, deadline)
 
     def _call_and_record(
-        self, errand: _Errand, claim: Claim, api_key: str, deadline: float
-    ) -> Result | Queued:
+        self, errand: _Errand, claim: Claim, api_key: str, leaves_at: float, deadline: float
+    ) -> _Answer | Queued:
+        if self.clock() > leaves_at + LATENESS_SECONDS:
+            self._release(errand, claim, window_ends_at=None)
+            return self._defer(errand, "place_missed", 0)
         verdict, calls = self._call(errand, api_key, deadline)
         pardons = calls if verdict.pardoned else calls - 1
         tally = Tally(errand.tally.attempts + calls, errand.tally.pardons + pardons)
@@ -181,37 +322,79 @@ class ReinviteService:
         asked_at = self.clock()
         verdict = self._call_once(errand, api_key)
         if verdict.http_status != 401:
+            self._tell_gate(verdict)
             return verdict, 1
         try:
             fresh_key = self.keys.refreshed(since=asked_at)
         except KeyUnavailableError as error:
             observability.log_dependency(errand.request, error)
+            fresh_key = api_key
+        if fresh_key == api_key:
+            self._change_gate(lambda gate: gate.refuse_key(self.clock()))
             return verdict, 1
-        if fresh_key == api_key or not self._has_time_for_a_call(deadline):
+        self._change_gate(Gate.succeed)
+        if not self._has_time_for_a_call(deadline) or not self._finds_another_place():
             return verdict, 1
-        return self._call_once(errand, fresh_key), 2
+        verdict = self._call_once(errand, fresh_key)
+        if verdict.http_status == 401:
+            self._change_gate(lambda gate: gate.refuse_key(self.clock()))
+        else:
+            self._tell_gate(verdict)
+        return verdict, 2
 
     def _call_once(self, errand: _Errand, api_key: str) -> Verdict:
         outcome = self.api.invite(errand.request.user_id, api_key)
         observability.log_call(errand.request, outcome)
         return judge(outcome)
 
-    def _give_up_for_now(
-        self, errand: _Errand, claim: Claim, verdict: Verdict, window_ends_at: float | None
-    ) -> Queued:
+    def _finds_another_place(self) -> bool:
+        try:
+            return any(self._may_leave(leaves_at) for leaves_at in self._admit(1).leave_at)
+        except LedgerUnavailableError:
+            return False
+
+    def _tell_gate(self, verdict: Verdict) -> None:
+        """Let everybody know of a pause or an outage, as soon as one call knows."""
+        now = self.clock()
+        if verdict.retry_after_seconds is not None:
+            until = now + verdict.retry_after_seconds
+            self._change_gate(lambda gate: gate.pause(until))
+        elif verdict.is_outage:
+            self._change_gate(lambda gate: gate.fail(now))
+        elif self.gate.last_known.is_troubled:
+            self._change_gate(Gate.succeed)
+
+    def _change_gate(self, event: Callable[[Gate], Gate]) -> None:
+        def change(gate: Gate) -> tuple[Gate, tuple[Gate, Gate]]:
+            changed = event(gate)
+            return changed, (gate, changed)
+
+        try:
+            before, after = self.gate.change(change)
+        except LedgerUnavailableError as error:
+            # The others will learn it from calls of their own.
+            observability.log_gate_unavailable(error)
+        else:
+            observability.log_gate(before, after)
+
+    def _release(self, errand: _Errand, claim: Claim, *, window_ends_at: float | None) -> None:
         try:
             self.ledger.release(claim, tally=errand.tally, window_ends_at=window_ends_at)
         except LedgerUnavailableError as error:
             # The claim stands until its own end, which is later: no e-mail too many, only a wait.
             observability.log_dependency(errand.request, error)
+
+    def _give_up_for_now(
+        self, errand: _Errand, claim: Claim, verdict: Verdict, window_ends_at: float | None
+    ) -> Queued:
+        self._release(errand, claim, window_ends_at=window_ends_at)
         if window_ends_at is not None:
             return self._defer_until(errand, verdict.reason, window_ends_at)
-        wait = verdict.retry_after_seconds
-        if wait is None:
-            wait = backoff_seconds(errand.progress.deferrals, self.dice)
-        return self._defer(errand, verdict.reason, wait)
+        if verdict.retry_after_seconds is not None:
+            return self._defer(errand, verdict.reason, verdict.retry_after_seconds)
+        return self._defer_longer(errand, verdict.reason)
 
-    def _finish(self, errand: _Errand, outcome: Unrecorded) -> Result | Queued:
+    def _finish(self, errand: _Errand, outcome: Unrecorded) -> _Answer | Queued:
         try:
             on_record = self.ledger.finish(
                 outcome.claim,
@@ -224,19 +407,19 @@ class ReinviteService:
             # What only this execution knows must outlive it: the message carries it on, and soon,
             # because until it is on record a duplicate of the message could call again.
             observability.log_dependency(errand.request, error)
-            wait = backoff_seconds(min(errand.progress.deferrals, _SOON), self.dice)
-            return self._defer(_with(errand, unrecorded=outcome), error.cause, wait)
-        return self._announce(errand, on_record)
+            return self._defer_longer(_with(errand, unrecorded=outcome), error.cause, _SOON)
+        return _Answer(errand.delivery, on_record, errand)
 
     def _conclude(
         self,
         errand: _Errand,
         status: Status,
         reason: str,
+        leaves_at: float | None,
         deadline: float,
         *,
         window_ends_at: float | None = None,
-    ) -> Result | Queued:
+    ) -> _Answer | Queued:
         now = self.clock()
         result = answer_request(
             errand.request,
@@ -251,61 +434,73 @@ class ReinviteService:
             result, errand.request.user_id, life_id=errand.life_id, now=now
         )
         if refusal is None:
-            return self._announce(errand, result)
-        return self._yield_to_record(errand, refusal, deadline)
+            return _Answer(errand.delivery, result, errand)
+        return self._yield_to_record(errand, refusal, leaves_at, deadline)
 
     def _yield_to_record(
-        self, errand: _Errand, refusal: ConclusionRefusal, deadline: float
-    ) -> Result | Queued:
+        self, errand: _Errand, refusal: ConclusionRefusal, leaves_at: float | None, deadline: float
+    ) -> _Answer | Queued:
         match refusal:
             case AlreadyAnswered(result):
-                return self._announce(errand, result)
+                return _Answer(errand.delivery, result, errand)
             case InProgress(ends_at, tally):
                 return self._defer_until(_with(errand, tally=tally), "in_progress", ends_at)
             case AttemptsBehind(tally):
-                return self._carry_out(_with(errand, tally=tally), deadline)
+                return self._carry_out(_with(errand, tally=tally), leaves_at, deadline)
             case RequestIdReused():
                 raise InvalidRequestError(
                     "request_id_reused",
                     f"request_id {errand.request.request_id!a} belongs to another user's request",
                 )
 
-    def _announce(self, errand: _Errand, result: Result) -> Result | Queued:
-        settled = Progress(request_id=errand.request.request_id, source=errand.request.source)
+    def _publish(self, reached: Sequence[_Reached]) -> dict[int, DependencyUnavailableError | None]:
+        """Publish all results together; returns by index why one was not taken."""
+        answers = {index: each for index, each in enumerate(reached) if isinstance(each, _Answer)}
+        if not answers:
+            return {}
+        errors = self.topic.publish([answer.result for answer in answers.values()])
+        return dict(zip(answers, errors, strict=True))
+
+    def _settle(self, answer: _Answer, untaken: DependencyUnavailableError | None) -> Outcome:
+        """Nothing is left to do for the message, or a copy of it goes out to be answered again."""
         try:
-            self._publish(errand.delivery, settled, result)
+            if untaken is not None:
+                raise untaken
+            if answer.result.rests_in_dead_letter_queue:
+                self.queue.park(answer.delivery.body, answer.settled, answer.result)
         except DependencyUnavailableError as error:
-            return self._back_off(errand, error)
-        return result
-
-    def _refuse(self, delivery: Delivery, error: InvalidRequestError) -> Result:
-        result = answer_invalid(delivery, error)
-        self._publish(delivery, None, result)
-        observability.log_invalid(result, error)
-        return result
-
-    def _publish(self, delivery: Delivery, progress: Progress | None, result: Result) -> None:
-        self.topic.publish(result)
-        if result.rests_in_dead_letter_queue:
-            self.queue.park(delivery.body, progress, result)
-        observability.log_result(result)
+            if answer.errand is None:
+                # A copy would know nothing that the message itself does not.
+                return error
+            try:
+                return self._back_off(answer.errand, error)
+            except DependencyUnavailableError as failure:
+                return failure
+        observability.log_result(answer.result, answer.error)
+        return answer.result
 
     def _back_off(self, errand: _Errand, error: DependencyUnavailableError) -> Queued:
         observability.log_dependency(errand.request, error)
-        return self._defer(
-            errand, error.cause, backoff_seconds(errand.progress.deferrals, self.dice)
-        )
+        return self._defer_longer(errand, error.cause)
+
+    def _defer_longer(
+        self, errand: _Errand, cause: str, most_doublings: int | None = None
+    ) -> Queued:
+        """Longer each time, up to so many doublings."""
+        before = errand.progress.deferrals
+        doublings = before if most_doublings is None else min(before, most_doublings)
+        older = _with(errand, deferrals=before + 1)
+        return self._defer(older, cause, backoff_seconds(doublings, self.dice))
 
     def _defer_until(self, errand: _Errand, cause: str, ends_at: float) -> Queued:
         return self._defer(errand, cause, ends_at + CLOCK_SKEW_SECONDS - self.clock())
 
     def _defer(self, errand: _Errand, cause: str, wait_seconds: float) -> Queued:
-        delay = min(max(math.ceil(wait_seconds), 0), MAX_DELAY_SECONDS)
-        older = _with(errand, deferrals=errand.progress.deferrals + 1)
-        self.queue.defer(errand.delivery.body, older.progress, delay)
-        queued = Queued(errand.request.request_id, errand.request.user_id, cause, delay)
-        observability.log_deferral(errand.request, queued, older.progress)
-        return queued
+        copy = Copy(errand.delivery.body, errand.progress, _delay(wait_seconds))
+        (error,) = self.queue.defer([copy])
+        if error is not None:
+            raise error
+        return _queued(errand, cause, copy)
 
     def _window_end(self, verdict: Verdict) -> float | None:
         if verdict.held_from is None:
@@ -334,6 +529,21 @@ class ReinviteService:
             errand.delivery.receive_count > 1
             and errand.request.request_id == errand.delivery.delivery_id
         )
+
+
+def _delay(wait_seconds: float) -> int:
+    """In the whole seconds that the queue knows."""
+    return min(max(math.ceil(wait_seconds), 0), MAX_DELAY_SECONDS)
+
+
+def _queued(errand: _Errand, cause: str, copy: Copy) -> Queued:
+    queued = Queued(errand.request.request_id, errand.request.user_id, cause, copy.delay_seconds)
+    observability.log_deferral(errand.request, queued, copy.progress)
+    return queued
+
+
+def _refuse(delivery: Delivery, error: InvalidRequestError) -> _Answer:
+    return _Answer(delivery, answer_invalid(delivery, error), error=error)
 
 
 def _pinned(progress: Progress, request: Request, delivery_id: str) -> Progress:

@@ -1,30 +1,37 @@
 """Entrypoint: requests from the queue, from EventBridge and from callers."""
 
-import asyncio
+import gc
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import (
-    AsyncBatchProcessor,
+    BatchProcessor,
     EventType,
-    async_process_partial_response,
+    process_partial_response,
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invitations.adapters.sqs import PROGRESS_ATTRIBUTE
-from invitations.bootstrap import BATCH_SIZE, build_service
+from invitations.bootstrap import build_service
 from invitations.envelopes import deliveries_of_invocation
+from invitations.gate import BATCH_SIZE
 from invitations.models import Delivery, Queued, Result, Source
-from invitations.observability import logger
+from invitations.observability import log_failure
+from invitations.ports import T
+from invitations.service import Outcome
 
 Answer = Mapping[str, Any]
 
 service = build_service()
 executor = ThreadPoolExecutor(BATCH_SIZE)
+
+# What was made until now lives as long as the container.
+gc.freeze()
+gc.enable()
 
 
 def handler(event: Any, context: LambdaContext) -> Answer:
@@ -33,28 +40,27 @@ def handler(event: Any, context: LambdaContext) -> Answer:
     if _is_batch(event):
         return _carry_out_batch(event, context, deadline)
     deliveries = deliveries_of_invocation(event, context.aws_request_id, time.time())
-    carried_out = [executor.submit(service.reinvite, delivery, deadline) for delivery in deliveries]
-    # All of them end before an error of one is raised: nothing may run on behind the answer.
-    wait(carried_out)
-    return {"results": [_answer(each.result()) for each in carried_out]}
+    outcomes = service.reinvite(deliveries, deadline, _side_by_side)
+    return {"results": [_answer(outcome) for outcome in outcomes]}
 
 
 def _carry_out_batch(event: Any, context: LambdaContext, deadline: float) -> Answer:
-    async def carry_out(record: SQSRecord) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(executor, _carry_out_record, record, deadline)
+    deliveries = [_delivery(SQSRecord(record)) for record in event["Records"]]
+    outcomes = iter(service.reinvite(deliveries, deadline, _side_by_side))
+
+    def acknowledge(record: SQSRecord) -> None:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            log_failure(record.message_id, outcome)
+            raise outcome
 
     # A batch that fails whole is answered like any other: raising would end the container.
-    processor = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return async_process_partial_response(event, carry_out, processor, context)
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, acknowledge, processor, context)
 
 
-def _carry_out_record(record: SQSRecord, deadline: float) -> None:
-    try:
-        service.reinvite(_delivery(record), deadline)
-    except Exception:
-        logger.exception("message goes back to the queue", extra={"message_id": record.message_id})
-        raise
+def _side_by_side(work: Callable[[int], T], items: Iterable[int]) -> list[T]:
+    return list(executor.map(work, items))
 
 
 def _is_batch(event: Any) -> bool:
@@ -76,12 +82,16 @@ def _delivery(record: SQSRecord) -> Delivery:
     )
 
 
-def _answer(outcome: Result | Queued) -> dict[str, Any]:
-    if isinstance(outcome, Result):
-        return asdict(outcome)
-    return {
-        "request_id": outcome.request_id,
-        "user_id": outcome.user_id,
-        "status": "queued",
-        "reason": outcome.cause,
-    }
+def _answer(outcome: Outcome) -> dict[str, Any]:
+    match outcome:
+        case Result():
+            return asdict(outcome)
+        case Queued():
+            return {
+                "request_id": outcome.request_id,
+                "user_id": outcome.user_id,
+                "status": "queued",
+                "reason": outcome.cause,
+            }
+        case error:
+            raise error

@@ -10,6 +10,8 @@ from local.samples import Entrance
 
 WINDOW_SECONDS = 10
 PARTOO_TIMEOUT_SECONDS = 1
+# Far more than are sent: what holds requests up are pauses and the breaker.
+REQUESTS_PER_MINUTE = 3_000
 # With a third of the calls faulty, a few requests use up this many and most do not.
 MAX_ATTEMPTS = 3
 

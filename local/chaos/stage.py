@@ -23,6 +23,7 @@ from local.chaos.plan import (
     API_FAULTS,
     MAX_ATTEMPTS,
     PARTOO_TIMEOUT_SECONDS,
+    REQUESTS_PER_MINUTE,
     WINDOW_SECONDS,
     KeyOutage,
     Order,
@@ -41,7 +42,7 @@ Say = Callable[[str], object]
 _STACK_NAME = "partoo-reinvite-chaos"
 # An execution that dies holds its user's window until it would have had to end, so it must be
 # short; but a call and all that belongs to it must fit even on a slow machine.
-_EXECUTION_SECONDS = 16
+_EXECUTION_SECONDS = 17
 # Longer than an execution, short enough that the message of one that died comes back soon.
 _VISIBILITY_SECONDS = 20
 # A request can die, wait for its window and be given up several times over.
@@ -80,6 +81,7 @@ def staged(plan: Plan, logs: Path, template: Path) -> Iterator["Stage"]:
             "PartooTimeoutSeconds": str(PARTOO_TIMEOUT_SECONDS),
             "InviteWindowSeconds": str(WINDOW_SECONDS),
             "MaxAttempts": str(MAX_ATTEMPTS),
+            "RequestsPerMinute": str(REQUESTS_PER_MINUTE),
         }
         stack = deploy(aws, _STACK_NAME, parameters, template=template, api_key=api_key)
         _make_brisk(aws, stack)

@@ -15,7 +15,7 @@ from tests.e2e.outside import Outside
 SHORT_WINDOW_SECONDS = 5
 MAX_ATTEMPTS = 3
 # Enough for a call with the brisk stack's time-out and for what belongs to it.
-EXECUTION_SECONDS = 16
+EXECUTION_SECONDS = 18
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
             {
                 "PartooBaseUrl": base_url,
                 "InviteWindowSeconds": str(window),
-                "PartooTimeoutSeconds": "1",
+                "PartooTimeoutSeconds": "2",
                 "MaxAttempts": str(MAX_ATTEMPTS),
                 # The rules of both stacks listen on the one default bus.
                 "PendingEventSource": "crm.brisk",

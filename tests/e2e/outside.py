@@ -15,7 +15,7 @@ from local.aws import LocalAws
 from local.partoo.control import Answer, Call, PartooControl, User
 from local.stack import DeployedStack
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 _POLL_SECONDS = 0.1
 _SCHEMA = json.loads(
     (Path(__file__).parents[2] / "schemas" / "result-1.0.json").read_text(encoding="utf-8")

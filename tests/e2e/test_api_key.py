@@ -1,5 +1,7 @@
 """The key goes into one header to the API, and nothing is lost while it is wrong."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from local.partoo.control import Answer
@@ -10,16 +12,18 @@ RIGHT_KEY = "e2e-replaced-key-7d1f"
 
 
 @pytest.fixture
-def refused_stack(brisk_stack: Outside) -> Outside:
+def refused_stack(brisk_stack: Outside) -> Iterator[Outside]:
     """A stack whose key the API no longer accepts."""
     brisk_stack.partoo.set_key(RIGHT_KEY)
-    return brisk_stack
+    yield brisk_stack
+    # A container that has not met the new key would make one more call when it does.
+    brisk_stack.restart_function()
 
 
 def test_requests_wait_for_the_right_key_and_then_are_sent(refused_stack: Outside) -> None:
     users = [refused_stack.invited_user() for _ in range(5)]
     requests = [refused_stack.send({"user_id": user}) for user in users]
-    refused_stack.wait(lambda: len(refused_stack.refused_calls()) >= len(users))
+    refused_stack.wait(lambda: bool(refused_stack.refused_calls()))
 
     refused_stack.put_secret(f'{{"api_key": "{RIGHT_KEY}"}}')
 

@@ -15,6 +15,8 @@ _VISIBILITY_SECONDS = 360
 _START_SECONDS = 30.0
 # The SDK makes three tries of a call before it gives up.
 _TRIES = 3
+# Claims and records of the ledger; the limiter uses other operations of the same table.
+_CLAIM = _RECORD = "TransactWriteItems"
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ def test_two_executions_with_one_request_make_one_call(stack: Outside) -> None:
 def test_a_claim_or_a_record_whose_reply_is_lost_costs_no_second_call(
     stack: Outside, faults: FaultProxy
 ) -> None:
-    faults.inject("dynamodb", Fault.LOSE_REPLY, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_CLAIM, times=1)
     claimed = stack.invited_user(Answer(hold=True))
     request = stack.send({"user_id": claimed})
     stack.partoo.wait_for_calls(1, claimed, _START_SECONDS)
-    faults.inject("dynamodb", Fault.LOSE_REPLY, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_RECORD, times=1)
     stack.partoo.release()
 
     result = stack.result(request)
@@ -65,7 +67,7 @@ def test_a_failing_ledger_delays_requests(
     frail_stack: Outside, faults: FaultProxy, fault: Fault
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(8)]
-    faults.inject("dynamodb", fault, times=_TRIES * len(users))
+    faults.inject("dynamodb", fault, operation=_CLAIM, times=_TRIES * len(users))
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -75,9 +77,21 @@ def test_a_failing_ledger_delays_requests(
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
 
 
+def test_a_failing_limiter_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
+    users = [frail_stack.invited_user() for _ in range(8)]
+    faults.inject("dynamodb", Fault.REFUSE, operation="UpdateItem", times=_TRIES)
+    requests = frail_stack.send_together({"user_id": user} for user in users)
+
+    results = frail_stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    assert faults.injected["dynamodb", Fault.REFUSE] == _TRIES
+    assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
+
+
 def test_a_silent_ledger_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
     users = [frail_stack.invited_user() for _ in range(3)]
-    faults.inject("dynamodb", Fault.HANG, times=_TRIES * len(users))
+    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=_TRIES * len(users))
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -92,7 +106,7 @@ def test_an_outcome_that_cannot_be_recorded_is_kept_and_recorded_later(
     user = stack.invited_user(Answer(hold=True))
     request = stack.send({"user_id": user})
     stack.partoo.wait_for_calls(1, user, _START_SECONDS)
-    faults.inject("dynamodb", Fault.REFUSE, times=_TRIES + 1)
+    faults.inject("dynamodb", Fault.REFUSE, operation=_RECORD, times=_TRIES + 1)
     stack.partoo.release()
 
     result = stack.result(request)
@@ -120,7 +134,8 @@ def test_a_result_whose_publication_is_not_confirmed_is_published_again_unchange
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(4)]
-    faults.inject("sns", Fault.LOSE_REPLY, times=4)
+    # The batch's results are published together, and the SDK repeats what was not confirmed.
+    faults.inject("sns", Fault.LOSE_REPLY, times=1)
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -137,7 +152,7 @@ def test_a_request_that_cannot_be_deferred_comes_back_by_itself(
     frail_stack.set_visibility(10)
     users = [frail_stack.invited_user() for _ in range(4)]
     frail_stack.invoke({"user_ids": users})
-    faults.inject("sqs", Fault.REFUSE, operation="SendMessage", times=_TRIES * len(users))
+    faults.inject("sqs", Fault.REFUSE, operation="SendMessageBatch", times=_TRIES * len(users))
     requests = frail_stack.send_together(
         {"user_id": user, "on_active_window": "defer"} for user in users
     )
@@ -211,17 +226,16 @@ def test_a_batch_that_runs_out_of_time_repeats_nothing_that_was_done(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(5)]
-    faults.inject("dynamodb", Fault.HANG, times=1)
+    # One can neither be claimed nor deferred until the execution's time is up; by then the others
+    # are recorded.
+    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=_TRIES)
+    faults.inject("sqs", Fault.HANG, times=_TRIES)
     requests = frail_stack.send_together({"user_id": user} for user in users)
-    frail_stack.wait(lambda: len(frail_stack.results_so_far(requests)) == 4)
-    # The fifth can neither be claimed nor deferred until the execution's time is up.
-    faults.inject("dynamodb", Fault.HANG, times=2)
-    faults.inject("sqs", Fault.HANG, times=3)
 
     results = frail_stack.results(requests)
 
     assert {result["status"] for result in results.values()} == {"sent"}
-    frail_stack.wait(lambda: len(frail_stack.results_so_far(requests)) == 4 * 2 + 1)
+    assert faults.injected["sqs", Fault.HANG] == _TRIES
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 5
 
 
@@ -246,8 +260,8 @@ def test_a_failed_request_that_is_redriven_gets_a_new_life_but_only_one(
 
 def _die_before_the_call(stack: Outside, faults: FaultProxy, user: str) -> str:
     # The claim is made, but its execution never learns of it.
-    faults.inject("dynamodb", Fault.LOSE_REPLY, times=1)
-    faults.inject("dynamodb", Fault.HANG, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_CLAIM, times=1)
+    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=1)
     request = stack.send({"user_id": user})
     stack.wait(lambda: faults.injected["dynamodb", Fault.HANG] == 1)
     kill_workers(stack.aws)
@@ -264,7 +278,7 @@ def _die_during_the_call(stack: Outside, users: list[str]) -> list[str]:
 def _die_before_the_record(stack: Outside, faults: FaultProxy, user: str) -> str:
     request = stack.send({"user_id": user})
     stack.partoo.wait_for_calls(1, user, _START_SECONDS)
-    faults.inject("dynamodb", Fault.HANG, times=1)
+    faults.inject("dynamodb", Fault.HANG, operation=_RECORD, times=1)
     stack.partoo.release()
     stack.wait(lambda: faults.injected["dynamodb", Fault.HANG] == 2)
     kill_workers(stack.aws)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from invitations.bootstrap import BATCH_SIZE
 from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, Config
 from invitations.errors import ConfigurationError
+from invitations.gate import BATCH_SIZE, QUOTA_PERIOD_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 FOURTEEN_DAYS = 14 * 86_400
@@ -59,6 +59,7 @@ SECRET_ARN = {"If": ["MakesSecret", {"GetAtt": "ApiKeySecret.Id"}, {"Ref": "ApiK
 NUMBERS = {
     "PARTOO_TIMEOUT_SECONDS": "PartooTimeoutSeconds",
     "INVITE_WINDOW_SECONDS": "InviteWindowSeconds",
+    "REQUESTS_PER_MINUTE": "RequestsPerMinute",
     "MAX_ATTEMPTS": "MaxAttempts",
     "HISTORY_DAYS": "HistoryDays",
 }
@@ -100,6 +101,7 @@ class TestParameters:
             "PartooBaseUrl": "https://api.partoo.co/v2",
             "ApiKeySecretArn": "",
             "PartooTimeoutSeconds": 10,
+            "RequestsPerMinute": 300,
             "InviteWindowSeconds": 300,
             "MaxAttempts": 8,
             "HistoryDays": 90,
@@ -198,6 +200,12 @@ class TestQueues:
 
     def test_a_batch_is_what_the_code_carries_out_side_by_side(self) -> None:
         assert QUEUE_EVENT["BatchSize"] == BATCH_SIZE
+
+    def test_are_read_by_few_executions_but_by_enough_for_the_quota(self) -> None:
+        side_by_side = QUEUE_EVENT["ScalingConfig"]["MaximumConcurrency"] * BATCH_SIZE
+        quota = PARAMETERS["RequestsPerMinute"]["Default"] / QUOTA_PERIOD_SECONDS
+
+        assert quota * 5 <= side_by_side <= quota * 10
 
     def test_take_messages_of_the_rule_and_of_nobody_else(self) -> None:
         [policy] = resources_of_type("AWS::SQS::QueuePolicy").values()
@@ -298,6 +306,7 @@ class TestPermissions:
             for action in as_list(statement["Action"])
         } == {
             "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:GetItem": {"GetAtt": "InvitationTable.Arn"},
             "secretsmanager:GetSecretValue": SECRET_ARN,
             "sns:Publish": {"Ref": "ResultTopic"},
             "sqs:SendMessage": [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN],

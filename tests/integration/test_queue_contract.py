@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.stub import Stubber
 
 from invitations.adapters.sqs import PROGRESS_ATTRIBUTE, SqsRequestQueue
 from invitations.envelopes import read_progress
 from invitations.errors import QueueUnavailableError
 from invitations.models import (
     Claim,
+    Copy,
     Progress,
     Request,
     Source,
@@ -47,6 +49,7 @@ PROGRESS = Progress(
     http_status=429,
     unrecorded=Unrecorded(Claim("claim-1", "r1", "u1"), FAILED, START + 0.5, START + 300.5),
 )
+COPY = Copy(BODY, PROGRESS, 0)
 
 
 @dataclass(frozen=True)
@@ -121,35 +124,64 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 class TestDefer:
     def test_puts_a_copy_back_with_its_body_untouched(self, bench: Bench) -> None:
-        bench.queue.defer(BODY, PROGRESS, 0)
+        bench.queue.defer([COPY])
 
         (copy,) = bench.deferred()
         assert copy.body == BODY
 
     @pytest.mark.parametrize("progress", [PROGRESS, Progress()], ids=["all known", "none known"])
     def test_lets_progress_travel_with_the_copy(self, bench: Bench, progress: Progress) -> None:
-        bench.queue.defer(BODY, progress, 0)
+        bench.queue.defer([Copy(BODY, progress, 0)])
 
         (copy,) = bench.deferred()
         assert read_progress(copy.notes) == progress
 
     @pytest.mark.parametrize("delay_seconds", [1, 900])
     def test_keeps_the_copy_back_for_the_delay(self, bench: Bench, delay_seconds: int) -> None:
-        bench.queue.defer(BODY, PROGRESS, delay_seconds)
+        bench.queue.defer([Copy(BODY, PROGRESS, delay_seconds)])
 
         assert (bench.deferred(), bench.waiting()) == ([], 1)
 
     def test_gives_each_copy_a_name_of_its_own(self, bench: Bench) -> None:
-        bench.queue.defer(BODY, PROGRESS, 0)
-        bench.queue.defer(BODY, PROGRESS, 0)
+        bench.queue.defer([COPY, COPY])
 
         one, other = bench.deferred()
         assert one.message_id != other.message_id
 
+    @pytest.mark.parametrize(
+        ("count", "length"),
+        [pytest.param(11, 10, id="too many for one call"), pytest.param(3, 200_000, id="too long")],
+    )
+    def test_puts_any_number_of_copies_back(self, bench: Bench, count: int, length: int) -> None:
+        bodies = {f"{number}".ljust(length) for number in range(count)}
+
+        errors = bench.queue.defer([Copy(body, Progress(), 0) for body in bodies])
+
+        assert errors == [None] * count
+        assert {copy.body for _ in range(count) for copy in bench.deferred()} == bodies
+
     def test_leaves_the_dead_letter_queue_alone(self, bench: Bench) -> None:
-        bench.queue.defer(BODY, PROGRESS, 0)
+        bench.queue.defer([COPY])
 
         assert bench.parked() == []
+
+
+def test_a_copy_that_is_not_taken_fails_alone(aws: LocalAws) -> None:
+    queue = _to_nowhere(aws, "any")
+    with Stubber(queue.client) as stubber:
+        stubber.add_response(
+            "send_message_batch",
+            {
+                "Successful": [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": "-"}],
+                "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}],
+            },
+        )
+        first, second, third = queue.defer([COPY, COPY, COPY])
+
+    assert first is None
+    assert "InternalError" in str(second)
+    # Nothing was said of it.
+    assert isinstance(third, QueueUnavailableError)
 
 
 class TestPark:
@@ -203,8 +235,9 @@ class TestOutage:
         return queue
 
     def test_is_told_when_deferring(self, queue: RequestQueue) -> None:
-        with pytest.raises(QueueUnavailableError):
-            queue.defer(BODY, PROGRESS, 0)
+        (error,) = queue.defer([COPY])
+
+        assert isinstance(error, QueueUnavailableError)
 
     def test_is_told_when_parking(self, queue: RequestQueue) -> None:
         with pytest.raises(QueueUnavailableError):

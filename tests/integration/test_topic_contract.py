@@ -1,13 +1,15 @@
 """One contract for the results topic, kept by the fake of the unit tests and by SNS."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.stub import Stubber
 
-from invitations.adapters.sns import SnsResultTopic
+from invitations.adapters.sns import MOST_AT_ONCE, SnsResultTopic
+from invitations.envelopes import MAX_ID_LENGTH
 from invitations.errors import TopicUnavailableError
 from invitations.models import Request, Source, Status, answer_request
 from invitations.ports import ResultTopic
@@ -100,15 +102,63 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 
 def test_a_subscriber_gets_the_result_as_json(bench: Bench) -> None:
-    bench.topic.publish(SENT)
+    assert bench.topic.publish([SENT]) == [None]
 
     assert bench.received() == [SENT.to_json()]
+
+
+def test_many_results_are_published_together(bench: Bench) -> None:
+    results = [replace(SENT, request_id=f"r{number}") for number in range(MOST_AT_ONCE + 1)]
+
+    assert bench.topic.publish(results) == [None] * len(results)
+
+    received: set[str] = set()
+    while len(received) < len(results):
+        received |= set(bench.received())
+    assert received == {result.to_json() for result in results}
+
+
+def test_the_longest_results_fit_into_one_call() -> None:
+    # What JSON makes of a character outside the basic plane is the longest of all.
+    longest = "🎉" * MAX_ID_LENGTH
+    result = answer_request(
+        Request(longest, longest, Source.EVENTBRIDGE, correlation_id=longest),
+        Status.REJECTED,
+        "unsupported_media_type",
+        occurred_at=START,
+        attempts=10_000,
+    )
+
+    assert len(result.to_json()) * MOST_AT_ONCE < 256 * 1024 / 4
+
+
+def test_one_that_is_not_taken_fails_alone(sns_topic: SnsResultTopic) -> None:
+    with Stubber(sns_topic.client) as stubber:
+        stubber.add_response(
+            "publish_batch",
+            {
+                "Successful": [{"Id": "0", "MessageId": "m"}, {"Id": "2", "MessageId": "m"}],
+                "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}],
+            },
+        )
+        first, second, third = sns_topic.publish([SENT, SENT, SENT])
+
+    assert (first, third) == (None, None)
+    assert "InternalError" in str(second)
+
+
+def test_one_of_which_nothing_is_said_counts_as_not_taken(sns_topic: SnsResultTopic) -> None:
+    with Stubber(sns_topic.client) as stubber:
+        stubber.add_response("publish_batch", {"Successful": [], "Failed": []})
+        (error,) = sns_topic.publish([SENT])
+
+    assert isinstance(error, TopicUnavailableError)
 
 
 def test_a_result_carries_attributes_to_filter_by(
     sns_topic: SnsResultTopic, subscription: Subscription
 ) -> None:
-    sns_topic.publish(SENT)
+    sns_topic.publish([SENT])
 
     ((_, attributes),) = subscription.receive()
     assert attributes == ATTRIBUTES
@@ -135,8 +185,9 @@ class TestOutage:
         return topic
 
     def test_is_told_when_publishing(self, topic: ResultTopic) -> None:
-        with pytest.raises(TopicUnavailableError):
-            topic.publish(SENT)
+        (error,) = topic.publish([SENT])
+
+        assert isinstance(error, TopicUnavailableError)
 
 
 def _to_nowhere(aws: LocalAws, name: str) -> SnsResultTopic:

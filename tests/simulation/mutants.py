@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from invitations import models
+from invitations import models, service
 from invitations.errors import QueueUnavailableError
 from invitations.models import (
     Claim,
@@ -76,8 +76,8 @@ class FreesTheWindowOnTimeOut(ReinviteService):
 
 
 class PublishesBeforeFinishing(ReinviteService):
-    def _finish(self, errand: Any, outcome: Unrecorded) -> Result | Queued:
-        self.topic.publish(outcome.result)
+    def _finish(self, errand: Any, outcome: Unrecorded) -> Any:
+        self.topic.publish([outcome.result])
         return super()._finish(errand, outcome)
 
 
@@ -96,19 +96,11 @@ class DefersUnderANewName(ReinviteService):
 
 
 class SkipsWithoutRecord(ReinviteService):
-    def _conclude(
-        self,
-        errand: Any,
-        status: Status,
-        reason: str,
-        deadline: float,
-        *,
-        window_ends_at: float | None = None,
-    ) -> Result | Queued:
+    def _conclude(self, errand: Any, status: Status, reason: str, *_: Any, **__: Any) -> Any:
         result = models.answer_request(
             errand.request, status, reason, occurred_at=self.clock(), attempts=0
         )
-        return self._announce(errand, result)
+        return service._Answer(errand.delivery, result, errand)
 
 
 @dataclass(frozen=True)

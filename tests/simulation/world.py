@@ -8,7 +8,7 @@ lost, the execution dies. Nothing happens by chance; whoever drives the world de
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
@@ -25,10 +25,12 @@ from invitations.errors import (
     QueueUnavailableError,
     TopicUnavailableError,
 )
+from invitations.gate import Gate, Pace
 from invitations.models import (
     Answered,
     CallOutcome,
     Claim,
+    Copy,
     Delivery,
     NeverSent,
     Progress,
@@ -37,8 +39,9 @@ from invitations.models import (
     Status,
     Unanswered,
 )
+from invitations.ports import T
 from invitations.service import Policy, ReinviteService
-from tests.fakes import START, FakeKeys, InMemoryLedger
+from tests.fakes import START, FakeKeys, InMemoryGateKeeper, InMemoryLedger, one_by_one
 
 WINDOW_SECONDS = 300.0
 EXECUTION_SECONDS = 60.0
@@ -48,6 +51,8 @@ MAX_RECEIVES = 3
 # Lambda invokes an asynchronous event once and repeats it twice.
 MAX_INVOCATIONS = 3
 MAX_ATTEMPTS = 3
+# Too fast to matter: what is in its way here are pauses and the breaker.
+PACE = Pace.within(6_000)
 
 
 # The least that the template lets the table remember.
@@ -158,6 +163,7 @@ class World:
         self.down: set[str] = set()
         self.keys = FakeKeys(lambda: self.now, "key-1")
         self.accepted_keys = {"key-1"}
+        self._gate = InMemoryGateKeeper()
         self._written_at: dict[str, float] = {}
         self._answers: dict[str, ApiAnswer] = {}
         self._numbers: dict[str, count[int]] = defaultdict(lambda: count(1))
@@ -234,9 +240,13 @@ class World:
 
         def carry_out() -> None:
             try:
-                service.reinvite(delivery, deadline)
+                (outcome,) = service.reinvite([delivery], deadline, one_by_one)
+                if isinstance(outcome, DependencyUnavailableError):
+                    return
+                if isinstance(outcome, Exception):
+                    raise outcome
                 acknowledged = self._pause("acknowledge") is not Fate.FAIL
-            except (DependencyUnavailableError, _DiedError):
+            except _DiedError:
                 return
             message.acknowledged = message.acknowledged or acknowledged
 
@@ -333,8 +343,24 @@ class World:
         claim = Claim("", result.request_id, user_id)
         return self._write(claim, lambda: self.ledger.conclude(result, user_id, **terms))
 
-    def publish(self, result: Result) -> None:
-        self._call("topic", lambda: self.published.append(result))
+    @property
+    def last_known(self) -> Gate:
+        return self._gate.last_known
+
+    def read(self) -> Gate:
+        gate: Gate = self._call("ledger", self._gate.read)
+        return gate
+
+    def change(self, event: Callable[[Gate], tuple[Gate, T]]) -> T:
+        answer: T = self._call("ledger", lambda: self._gate.change(event))
+        return answer
+
+    def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
+        try:
+            self._call("topic", lambda: self.published.extend(results))
+        except TopicUnavailableError as error:
+            return [error] * len(results)
+        return [None] * len(results)
 
     def current(self) -> str:
         key: str = self._call("secret", self.keys.current)
@@ -344,17 +370,24 @@ class World:
         key: str = self._call("secret", lambda: self.keys.refreshed(since))
         return key
 
-    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
-        copy = Message(
-            self._name("message"),
-            body,
-            Source.SQS,
-            self.now,
-            self.now + delay_seconds,
-            str(progress.request_id),
-            write_progress(progress),
-        )
-        self._call("queue", lambda: self.messages.append(copy))
+    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        messages = [
+            Message(
+                self._name("message"),
+                copy.body,
+                Source.SQS,
+                self.now,
+                self.now + copy.delay_seconds,
+                str(copy.progress.request_id),
+                write_progress(copy.progress),
+            )
+            for copy in copies
+        ]
+        try:
+            self._call("queue", lambda: self.messages.extend(messages))
+        except QueueUnavailableError as error:
+            return [error] * len(copies)
+        return [None] * len(copies)
 
     def park(self, body: str, progress: Progress | None, _: Result) -> None:
         notes = None if progress is None else write_progress(progress)
@@ -390,6 +423,11 @@ class World:
             for result in [*self._recorded(), *self.published]
         )
         self.calls.append(Call(user_id, request_id, self.now, api_key, may_have_sent, known))
+
+    def _sleep(self, seconds: float) -> None:
+        wakes_at = self.now + seconds
+        self._pause("sleep")
+        self.now = max(self.now, wakes_at)
 
     def _write(self, claim: Claim, effect: Callable[[], Any]) -> Any:
         def write() -> Any:
@@ -427,14 +465,22 @@ class World:
 
         return self.make_service(
             ledger=self,
+            gate=self,
             api=_Api(lambda user_id, api_key: self._invite(user_id, api_key, clock)),
             keys=self,
             topic=self,
             queue=self,
             clock=clock,
+            sleep=self._sleep,
             new_id=lambda: self._name("claim"),
             dice=random.Random(0),
-            policy=Policy(WINDOW_SECONDS, MAX_ATTEMPTS, 22, jmespath.compile("detail.user_id")),
+            policy=Policy(
+                WINDOW_SECONDS,
+                MAX_ATTEMPTS,
+                PACE,
+                22,
+                jmespath.compile("detail.user_id"),
+            ),
         )
 
     def _forget_old_messages(self) -> None:

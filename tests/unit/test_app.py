@@ -1,9 +1,10 @@
 """The entrypoint: what reaches the service of each event, and what the caller is answered."""
 
+import gc
 import importlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invitations.bootstrap import BATCH_SIZE
 from invitations.envelopes import MAX_USER_IDS, deliveries_of_invocation
 from invitations.errors import QueueUnavailableError
+from invitations.gate import BATCH_SIZE
 from invitations.models import (
     Delivery,
     Queued,
@@ -23,6 +24,8 @@ from invitations.models import (
     Status,
     answer_request,
 )
+from invitations.ports import SideBySide
+from invitations.service import Outcome
 
 NOW = 1_800_000_000.0
 ENVIRONMENT = {
@@ -30,6 +33,7 @@ ENVIRONMENT = {
     "PARTOO_BASE_URL": "https://api.example.com/v2",
     "PARTOO_TIMEOUT_SECONDS": "10",
     "INVITE_WINDOW_SECONDS": "300",
+    "REQUESTS_PER_MINUTE": "300",
     "MAX_ATTEMPTS": "8",
     "HISTORY_DAYS": "90",
     "USER_ID_PATH": "detail.user_id",
@@ -66,20 +70,21 @@ class RecordingService:
 
     outcome: Result | Queued = RESULT
     faults: dict[str, Exception] = field(default_factory=dict)
-    slow: set[str] = field(default_factory=set)
-    never: threading.Event = field(default_factory=threading.Event)
     meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
     deliveries: list[Delivery] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
 
-    def reinvite(self, delivery: Delivery, deadline: float) -> Result | Queued:
-        self.meeting.wait(timeout=5)
-        self.never.wait(timeout=0.1 if delivery.delivery_id in self.slow else 0)
-        self.deliveries.append(delivery)
+    def reinvite(
+        self, deliveries: Sequence[Delivery], deadline: float, side_by_side: SideBySide
+    ) -> list[Outcome]:
+        self.deliveries += deliveries
         self.deadlines.append(deadline)
-        if delivery.delivery_id in self.faults:
-            raise self.faults[delivery.delivery_id]
-        return self.outcome
+
+        def carry_out(index: int) -> Outcome:
+            self.meeting.wait(timeout=5)
+            return self.faults.get(deliveries[index].delivery_id, self.outcome)
+
+        return side_by_side(carry_out, range(len(deliveries)))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,11 @@ def text_attribute(value: str) -> dict[str, Any]:
     }
 
 
+def test_the_collector_rests_only_during_the_start(app: ModuleType) -> None:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
 class TestBatch:
     def test_hands_each_message_over_with_all_that_is_known_of_it(
         self, app: ModuleType, service: RecordingService
@@ -159,7 +169,7 @@ class TestBatch:
     ) -> None:
         app.handler(batch(record("m1"), record("m2")), Context())
 
-        assert service.deadlines == [NOW + 42, NOW + 42]
+        assert service.deadlines == [NOW + 42]
 
     def test_is_carried_out_side_by_side(self, app: ModuleType, service: RecordingService) -> None:
         service.meeting = threading.Barrier(BATCH_SIZE)
@@ -283,17 +293,13 @@ class TestInvocation:
 
         assert [delivery.body for delivery in service.deliveries] == [json.dumps(event)]
 
-    def test_fails_only_when_nothing_runs_any_more(
+    def test_fails_with_the_first_that_failed(
         self, app: ModuleType, service: RecordingService
     ) -> None:
         event = {"user_ids": ["u1", "u2"], "request_id": "r1"}
-        failing, slow = deliveries_of_invocation(event, "i1", NOW)
+        failing, other = deliveries_of_invocation(event, "i1", NOW)
         service.faults = {failing.delivery_id: QueueUnavailableError("down")}
-        service.slow = {slow.delivery_id}
 
         with pytest.raises(QueueUnavailableError):
             app.handler(event, Context())
-        assert {each.delivery_id for each in service.deliveries} == {
-            failing.delivery_id,
-            slow.delivery_id,
-        }
+        assert service.deliveries == [failing, other]

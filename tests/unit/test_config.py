@@ -8,6 +8,7 @@ ENVIRONMENT = {
     "PARTOO_BASE_URL": "https://api.partoo.co/v2",
     "PARTOO_TIMEOUT_SECONDS": "10",
     "INVITE_WINDOW_SECONDS": "300",
+    "REQUESTS_PER_MINUTE": "300",
     "MAX_ATTEMPTS": "8",
     "HISTORY_DAYS": "90",
     "USER_ID_PATH": "detail.user_id",
@@ -28,6 +29,7 @@ def test_a_complete_environment_is_read() -> None:
 
     assert config.partoo_base_url == "https://api.partoo.co/v2"
     assert (config.partoo_timeout_seconds, config.invite_window_seconds) == (10, 300)
+    assert config.requests_per_minute == 300
     assert (config.max_attempts, config.history_days) == (8, 90)
     assert isinstance(config.user_id_path, ParsedResult)
     assert (config.table_name, config.result_topic_arn[-7:]) == ("table", "results")
@@ -58,6 +60,8 @@ class TestNumber:
             ("PARTOO_TIMEOUT_SECONDS", " 20 ", 20),
             ("INVITE_WINDOW_SECONDS", "1", 1),
             ("INVITE_WINDOW_SECONDS", "86400", 86_400),
+            ("REQUESTS_PER_MINUTE", "1", 1),
+            ("REQUESTS_PER_MINUTE", "10000", 10_000),
             ("MAX_ATTEMPTS", "1", 1),
             ("MAX_ATTEMPTS", "100", 100),
             ("HISTORY_DAYS", "30", 30),
@@ -74,6 +78,8 @@ class TestNumber:
             ("PARTOO_TIMEOUT_SECONDS", "21", "from 1 to 20"),
             ("INVITE_WINDOW_SECONDS", "0", "from 1 to 86400"),
             ("INVITE_WINDOW_SECONDS", "86401", "from 1 to 86400"),
+            ("REQUESTS_PER_MINUTE", "0", "from 1 to 10000"),
+            ("REQUESTS_PER_MINUTE", "10001", "from 1 to 10000"),
             ("MAX_ATTEMPTS", "0", "from 1 to 100"),
             ("MAX_ATTEMPTS", "101", "from 1 to 100"),
             ("HISTORY_DAYS", "29", "from 30 to 3650"),

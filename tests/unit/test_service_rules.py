@@ -7,6 +7,7 @@ import jmespath
 import pytest
 
 from invitations.envelopes import read_progress
+from invitations.gate import Pace
 from invitations.models import Delivery, Queued, Source
 from invitations.observability import logger
 from invitations.service import Policy
@@ -18,6 +19,7 @@ from tests.fakes import (
     answers,
     in_short,
     never_sent,
+    one_by_one,
     unanswered,
 )
 
@@ -96,7 +98,7 @@ class TestWindow:
         assert world.topic.published[-1].attempts == 1
 
     def test_longer_than_any_delay_is_waited_for_in_several(self) -> None:
-        world = World(Policy(3600, 3, 22, jmespath.compile("detail.user_id")))
+        world = World(Policy(3600, 3, Pace.within(300), 22, jmespath.compile("detail.user_id")))
         world.ask("u1", "r1")
 
         assert world.ask("u1", "r2", on_active_window="defer") == Queued(
@@ -199,6 +201,7 @@ class TestOnce:
         world.api.script("u1", *[answers(429)] * 4)
         world.ask()
         world.deliver_copies(3)
+        world.clock.advance(60)
 
         assert in_short(world.deliver(world.message(), receive_count=2)) == "sent: invited"
 
@@ -299,7 +302,7 @@ class TestConservation:
     def test_a_deferred_request_keeps_its_source(self, world: World) -> None:
         world.api.script("u1", never_sent())
         delivery = Delivery("d1", NAMELESS.body, Source.DIRECT, received_at=START)
-        world.service.reinvite(delivery, START + 60)
+        world.service.reinvite([delivery], START + 60, one_by_one)
         world.deliver_copy()
 
         assert world.topic.published[0].source is Source.DIRECT
@@ -660,7 +663,8 @@ class TestLog:
 
         line = vars(caplog.records[-1])
         assert line == line | {
-            "msg": "input is no request",
+            "status": "invalid",
             "request_id": "m1",
             "reason": "malformed_json",
+            "error": "the body is not JSON",
         }

@@ -1,5 +1,6 @@
 """The results topic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ from invitations.models import Result
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
+    from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
+
+MOST_AT_ONCE = 10
+"""Messages in one call. SNS also takes no more than 256 KiB; ten results have at most a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +22,42 @@ class SnsResultTopic:
     client: "SNSClient"
     topic_arn: str
 
-    def publish(self, result: Result) -> None:
-        attributes = {"status": result.status, "reason": result.reason, "source": result.source}
+    def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
+        return [
+            error
+            for start in range(0, len(results), MOST_AT_ONCE)
+            for error in self._publish_batch(results[start : start + MOST_AT_ONCE])
+        ]
+
+    def _publish_batch(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
         try:
-            self.client.publish(
+            answer = self.client.publish_batch(
                 TopicArn=self.topic_arn,
-                Message=result.to_json(),
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": str(value)}
-                    for name, value in attributes.items()
-                },
+                PublishBatchRequestEntries=[
+                    _entry(str(index), result) for index, result in enumerate(results)
+                ],
             )
         except (BotoCoreError, ClientError) as error:
-            raise TopicUnavailableError(f"the topic did not take a result: {error}") from error
+            return [_untaken(str(error))] * len(results)
+        failed = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
+        taken = {entry["Id"] for entry in answer.get("Successful", [])}
+        return [
+            None if str(index) in taken else _untaken(failed.get(str(index), "it did not say why"))
+            for index in range(len(results))
+        ]
+
+
+def _entry(entry_id: str, result: Result) -> "PublishBatchRequestEntryTypeDef":
+    attributes = {"status": result.status, "reason": result.reason, "source": result.source}
+    return {
+        "Id": entry_id,
+        "Message": result.to_json(),
+        "MessageAttributes": {
+            name: {"DataType": "String", "StringValue": str(value)}
+            for name, value in attributes.items()
+        },
+    }
+
+
+def _untaken(why: str) -> TopicUnavailableError:
+    return TopicUnavailableError(f"the topic did not take a result: {why}")

@@ -1,6 +1,6 @@
 """The request queue, and the dead-letter queue behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,10 +8,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from invitations.envelopes import write_progress
 from invitations.errors import QueueUnavailableError
-from invitations.models import Progress, Result
+from invitations.models import Copy, Progress, Result
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import (
+        MessageAttributeValueTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
+
+MOST_AT_ONCE = 10
+MOST_BYTES_AT_ONCE = 256 * 1024
+"""In one call: what SQS took before it took more, so that it is safe wherever this runs."""
 
 PROGRESS_ATTRIBUTE = "reinvite_progress"
 """The message attribute that carries a request's `Progress`."""
@@ -23,28 +31,80 @@ class SqsRequestQueue:
     queue_url: str
     dead_letter_queue_url: str
 
-    def defer(self, body: str, progress: Progress, delay_seconds: int) -> None:
-        attributes = {PROGRESS_ATTRIBUTE: write_progress(progress)}
-        self._send(self.queue_url, body, attributes, delay_seconds)
+    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {
+                "Id": str(index),
+                "MessageBody": copy.body,
+                "DelaySeconds": copy.delay_seconds,
+                "MessageAttributes": _attributes(
+                    {PROGRESS_ATTRIBUTE: write_progress(copy.progress)}
+                ),
+            }
+            for index, copy in enumerate(copies)
+        ]
+        refused: dict[str, QueueUnavailableError] = {}
+        for together in _in_calls(entries):
+            refused |= self._send_batch(together)
+        return [refused.get(entry["Id"]) for entry in entries]
 
     def park(self, body: str, progress: Progress | None, result: Result) -> None:
         attributes = {"status": str(result.status), "reason": result.reason}
         if progress is not None:
             attributes[PROGRESS_ATTRIBUTE] = write_progress(progress)
-        self._send(self.dead_letter_queue_url, body, attributes)
-
-    def _send(
-        self, queue_url: str, body: str, attributes: Mapping[str, str], delay_seconds: int = 0
-    ) -> None:
         try:
             self.client.send_message(
-                QueueUrl=queue_url,
+                QueueUrl=self.dead_letter_queue_url,
                 MessageBody=body,
-                DelaySeconds=delay_seconds,
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value}
-                    for name, value in attributes.items()
-                },
+                MessageAttributes=_attributes(attributes),
             )
         except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailableError(f"the queue did not take a message: {error}") from error
+            raise _unavailable(str(error)) from error
+
+    def _send_batch(
+        self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
+    ) -> dict[str, QueueUnavailableError]:
+        try:
+            answer = self.client.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
+        except (BotoCoreError, ClientError) as error:
+            return {entry["Id"]: _unavailable(str(error)) for entry in entries}
+        taken = {entry["Id"] for entry in answer.get("Successful", [])}
+        failed = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
+        return {
+            entry["Id"]: _unavailable(failed.get(entry["Id"], "it did not say why"))
+            for entry in entries
+            if entry["Id"] not in taken
+        }
+
+
+def _in_calls(
+    entries: "Sequence[SendMessageBatchRequestEntryTypeDef]",
+) -> "Iterator[list[SendMessageBatchRequestEntryTypeDef]]":
+    """As many together as one call may have."""
+    together: list[SendMessageBatchRequestEntryTypeDef] = []
+    size = 0
+    for entry in entries:
+        entry_size = _size(entry)
+        if together and (len(together) == MOST_AT_ONCE or size + entry_size > MOST_BYTES_AT_ONCE):
+            yield together
+            together, size = [], 0
+        together.append(entry)
+        size += entry_size
+    if together:
+        yield together
+
+
+def _size(entry: "SendMessageBatchRequestEntryTypeDef") -> int:
+    """Bytes that SQS counts: the body and each attribute's name, type and value."""
+    texts = [entry["MessageBody"]]
+    for name, value in entry.get("MessageAttributes", {}).items():
+        texts += [name, value["DataType"], value.get("StringValue", "")]
+    return sum(len(text.encode(errors="surrogatepass")) for text in texts)
+
+
+def _attributes(texts: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    return {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
+
+
+def _unavailable(why: str) -> QueueUnavailableError:
+    return QueueUnavailableError(f"the queue did not take a message: {why}")

@@ -1,0 +1,96 @@
+"""Pauses and the shared quota, as the API sees them."""
+
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+
+from local.aws import LocalAws
+from local.partoo.control import Answer, PartooControl, running_stand_in
+from local.stack import deploy
+from tests.e2e.outside import Outside
+
+REQUESTS_PER_MINUTE = 60
+_PAUSE_SECONDS = 4
+# Long enough for more calls, if they were made.
+_WRONG_KEY_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def narrow_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
+    """A stack whose API allows few requests, and counts them."""
+    with running_stand_in(
+        "e2e-narrow-key", window_seconds=300, requests_per_minute=REQUESTS_PER_MINUTE
+    ) as base_url:
+        deployed = deploy(
+            aws,
+            "narrow",
+            {
+                "PartooBaseUrl": base_url,
+                "RequestsPerMinute": str(REQUESTS_PER_MINUTE),
+                "PendingEventSource": "crm.narrow",
+            },
+            template=deployed_template,
+            api_key="e2e-narrow-key",
+        )
+        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        pytest.param(lambda: str(_PAUSE_SECONDS), id="seconds"),
+        pytest.param(lambda: formatdate(time.time() + 2 * _PAUSE_SECONDS, usegmt=True), id="date"),
+    ],
+)
+def test_a_429_stops_everybody_until_it_allows_calls_again(
+    stack: Outside, retry_after: Callable[[], str]
+) -> None:
+    before = len(stack.partoo.calls())
+    wait = retry_after()
+    first = stack.invited_user(Answer(status=429, headers={"Retry-After": wait}))
+    requests = [stack.send({"user_id": first})]
+    refused = stack.partoo.wait_for_calls(1, first, 30)[0]
+    requests += [stack.send({"user_id": stack.invited_user()}) for _ in range(9)]
+
+    results = stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    calls = stack.partoo.calls()[before:]
+    assert len(calls) == 11
+    allowed_at = (
+        refused.received_at + _PAUSE_SECONDS
+        if wait.isdigit()
+        else parsedate_to_datetime(wait).timestamp()
+    )
+    assert min(call.received_at for call in calls[1:]) >= allowed_at
+
+
+def test_a_backlog_leaves_within_the_quota(narrow_stack: Outside) -> None:
+    users = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE // 2)]
+    requests = [narrow_stack.send({"user_id": user}) for user in users]
+
+    results = narrow_stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    moments = [call.received_at for call in narrow_stack.partoo.calls()]
+    assert len(moments) == len(users)
+    # A tenth of a minute's calls in any tenth of it, but for the burst that it begins with.
+    most = 2 * REQUESTS_PER_MINUTE // 10
+    assert all(later - earlier > 6 for earlier, later in zip(moments, moments[most:], strict=False))
+
+
+def test_a_wrong_key_is_tried_seldom(narrow_stack: Outside) -> None:
+    before = len(narrow_stack.partoo.calls())
+    narrow_stack.partoo.set_key("another")
+    requests = [narrow_stack.send({"user_id": narrow_stack.invited_user()}) for _ in range(3)]
+    time.sleep(_WRONG_KEY_SECONDS)
+    tried = narrow_stack.partoo.calls()[before:]
+    narrow_stack.put_secret("another")
+
+    results = narrow_stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    assert 1 <= len(tried) <= 3
