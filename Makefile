@@ -53,9 +53,13 @@ lint: setup ## ruff, mypy, cfn-lint, sam validate
 	@$(BIN)/cfn-lint template.yaml
 	@$(LOCALLY) $(SAM) validate --lint
 
+# What was built without the runtime's interpreter must not be taken for what is built with it.
+BYTECODE ?= python3.13
+export BYTECODE
+
 .PHONY: build
 build: setup ## leave a deployable .aws-sam/build/template.yaml
-	@$(LOCALLY) $(SAM) build --cached --parallel
+	@$(LOCALLY) $(SAM) build $(if $(shell $(BYTECODE) -c 'print(1)' 2>/dev/null),--cached) --parallel
 
 .PHONY: deploy
 deploy: build ## deploy to AWS with the settings of ENV in samconfig.toml (default: sandbox)
