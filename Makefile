@@ -45,6 +45,10 @@ chaos: setup ## soak the stack in faults and judge it from outside: SEED=7 REQUE
 mutants: setup ## break the rules one by one and show how the simulation notices
 	@PYTHONPATH=.:functions $(BIN)/python -m tests.simulation.mutants
 
+.PHONY: bench
+bench: setup ## measure side by side with a naive handler, all of it or PART=start (batch, quota, …)
+	@$(LOCALLY) PYTHONPATH=.:functions $(BIN)/python -m bench $(PART)
+
 .PHONY: lint
 lint: setup ## ruff, mypy, cfn-lint, sam validate
 	@$(BIN)/ruff check .
@@ -77,7 +81,7 @@ format: setup ## fix what ruff can fix
 # The layer comes first: the project takes its pins over. Pins that still fit stay as they are.
 .PHONY: lock
 lock: setup ## pin requirements/*.in in requirements/*.txt
-	@cd requirements && for name in layer $(ENVIRONMENTS); do \
+	@cd requirements && for name in layer $(ENVIRONMENTS) bench; do \
 		../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 			--output-file $$name.txt $$name.in || exit 1; \
