@@ -4,12 +4,13 @@ A part is a name or a number: 1 start, 2 batch, 3 quota, 4 drain, 5 cost, 6 grow
 all run. Tables go to the terminal, and with JSON and pictures to `.local/bench/`.
 """
 
+import fcntl
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cached_property
@@ -34,6 +35,13 @@ class UnknownPartError(LocalStackError):
 
     def __init__(self, part: str) -> None:
         super().__init__(f"PART is one of {', '.join(PARTS)} or its number, not {part}.")
+
+
+class BusyError(LocalStackError):
+    """Two at once would measure each other."""
+
+    def __init__(self) -> None:
+        super().__init__("Another `make bench` is running here.")
 
 
 class Bench:
@@ -95,6 +103,7 @@ def main(chosen: Sequence[str]) -> int:
     texts: list[str] = []
     held: list[Target] = []
     with ExitStack() as open_until_done:
+        open_until_done.enter_context(_alone())
         bench = Bench(open_until_done)
         for part in parts:
             measured = getattr(bench, part)()
@@ -108,6 +117,18 @@ def main(chosen: Sequence[str]) -> int:
     (_WORKSPACE / "report.md").write_text(report + "\n")
     print(f"\n{report}\n\nTables, JSON and pictures are in {_WORKSPACE}.")
     return 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Raises BusyError when another process is inside."""
+    _WORKSPACE.mkdir(parents=True, exist_ok=True)
+    with (_WORKSPACE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError from None
+        yield
 
 
 def _part(text: str) -> str:

@@ -104,7 +104,7 @@ def of_cost(costs: Costs, path: Path) -> None:
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel("dollars")
     axes.set_title("A million e-mails by the price list of us-east-1", loc="left")
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
     _save(figure, path)
 
 
@@ -113,7 +113,9 @@ def of_growth(growth: Growth, path: Path) -> None:
     wall, cost, memory = figure.subplots(1, 3)
     for handler in ("naive", "ours"):
         sizes = [each for each in growth.sizes if each.handler == handler]
-        style = {"color": _COLOURS[handler], "marker": "o", "label": handler}
+        lost = sizes[-1].requests - sizes[-1].emails
+        label = f"{handler}, of the most {lost:,} dead" if lost else handler
+        style = {"color": _COLOURS[handler], "marker": "o", "label": label}
         wall.plot([each.requests for each in sizes], [each.seconds for each in sizes], **style)
         cost.plot([each.requests for each in sizes], [each.dollars for each in sizes], **style)
         peaks = growth.peak_megabytes[handler]
