@@ -89,6 +89,16 @@ class User:
             object.__setattr__(self, "email", f"{self.id}@example.com")
 
 
+_FILTERS: Mapping[str, Callable[[User, str], bool]] = {
+    "status": lambda user, status: user.status == status,
+    "disabled": lambda user, disabled: str(user.disabled) == disabled.title(),
+    "role": lambda user, roles: user.role in roles.split(","),
+    "email": lambda user, email: user.email == email,
+    "query": lambda user, text: text.casefold() in _searched_text(user),
+    "org_id": lambda user, org_id: user.org_id == int(org_id),
+}
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a call is answered with, and how; times are in seconds.
@@ -205,6 +215,7 @@ class PartooState:
         with self._lock:
             self._api_key, self._requests_per_minute = self._initial
             self._users: dict[str, User] = {}
+            self._last_found: tuple[dict[str, str], list[User]] | None = None
             self._scripts: dict[str, deque[Answer]] = {}
             self._last_email_at: dict[str, float] = {}
             self._counted_at: deque[float] = deque()
@@ -213,7 +224,7 @@ class PartooState:
     def add_users(self, users: Iterable[User]) -> None:
         """Register users; one with a known id replaces the other."""
         with self._lock:
-            self._users.update({user.id: user for user in users})
+            self._put(users)
 
     def set_key(self, api_key: str) -> None:
         with self._lock:
@@ -282,6 +293,10 @@ class PartooState:
                     self._calls[sequence], answered_at=self._clock(), status=status
                 )
 
+    def _put(self, users: Iterable[User]) -> None:
+        self._users.update({user.id: user for user in users})
+        self._last_found = None
+
     def _in_window(self, user_id: str, now: float) -> bool:
         last = self._last_email_at.get(user_id)
         return last is not None and now - last < self._window_seconds
@@ -344,9 +359,8 @@ class PartooState:
         if refused:
             return _bad_request(refused)
 
-        found = _ordered(
-            [user for user in self._users.values() if _matches(user, wanted)],
-            wanted.get("order_by"),
+        found = self._find(
+            {name: value for name, value in wanted.items() if name in (*_FILTERS, "order_by")}
         )
         page = int(wanted.get("page", 1))
         per_page = int(wanted.get("per_page", _USERS_PER_PAGE))
@@ -362,6 +376,16 @@ class PartooState:
             "users": users,
         }
         return Answer(body=json.dumps(listing))
+
+    def _find(self, wanted: dict[str, str]) -> list[User]:
+        # Who pages through a long list asks for the same one again and again.
+        if self._last_found is None or self._last_found[0] != wanted:
+            users = list(self._users.values())
+            for name, passes in _FILTERS.items():
+                if name in wanted:
+                    users = [user for user in users if passes(user, wanted[name])]
+            self._last_found = wanted, _ordered(users, wanted.get("order_by"))
+        return self._last_found[1]
 
 
 def _operation(target: str) -> tuple[Operation, str]:
@@ -395,18 +419,8 @@ def _bad_request(detail: str | dict[str, str]) -> Answer:
     return Answer(status=400, body=json.dumps({"errors": {"json": detail}}))
 
 
-def _matches(user: User, wanted: Mapping[str, str]) -> bool:
-    text = f"{user.first_name} {user.last_name} {user.email}".casefold()
-    return all(
-        (
-            wanted.get("status", user.status) == user.status,
-            wanted.get("disabled", str(user.disabled)).title() == str(user.disabled),
-            user.role in wanted.get("role", user.role).split(","),
-            wanted.get("email", user.email) == user.email,
-            wanted.get("query", "").casefold() in text,
-            int(wanted.get("org_id", user.org_id)) == user.org_id,
-        )
-    )
+def _searched_text(user: User) -> str:
+    return f"{user.first_name} {user.last_name} {user.email}".casefold()
 
 
 def _ordered(users: list[User], order_by: str | None) -> list[User]:

@@ -234,6 +234,12 @@ class TestSearch:
 
         assert len(found(search(state))) == 30
 
+    def test_finds_a_user_who_came_between_two_pages(self, state: PartooState) -> None:
+        search(state, "order_by=email&per_page=1")
+        state.add_users([User("d", email="a@example.org")])
+
+        assert found(search(state, "order_by=email&per_page=1")) == ["d"]
+
     def test_leaves_out_business_ids_on_demand(self, state: PartooState) -> None:
         shown = body(search(state, "status=active"))["users"][0]
         hidden = body(search(state, "status=active&display_business_ids=False"))["users"][0]
