@@ -50,6 +50,20 @@ class PartooControl:
         """Register users; one with a known id replaces the other."""
         self._send("POST", "users", {"users": [asdict(user) for user in users]})
 
+    def users(self) -> list[User]:
+        """Return all users as they are now, in the order in which their ids were registered."""
+        entries = self._send("GET", "users")["users"]
+        return [User(**entry | {"business_ids": tuple(entry["business_ids"])}) for entry in entries]
+
+    def set_churn(self, *, accepting: int = 0, appearing: int = 0) -> None:
+        """Let so many users accept and appear after each search that is answered 200.
+
+        Those who accept are any of the invited, and become active; those who appear are invited,
+        created at that moment, and their addresses lie all over the list. After a reset, the same
+        calls choose the same users.
+        """
+        self._send("PUT", "churn", {"accepting": accepting, "appearing": appearing})
+
     def set_key(self, api_key: str) -> None:
         self._send("PUT", "key", {"api_key": api_key})
 
@@ -105,7 +119,7 @@ class PartooControl:
         self._send("POST", "release")
 
     def reset(self) -> None:
-        """Empty users, scripts, quota and log, take back the first key, release held answers."""
+        """Empty users, scripts and log, take back key, quota and churn, release held answers."""
         self._send("POST", "reset")
 
     def _send(self, method: str, command: str, payload: dict[str, Any] | None = None) -> Any:

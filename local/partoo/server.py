@@ -69,6 +69,10 @@ class StandInServer(ThreadingHTTPServer):
         match command, path:
             case "POST", "/_control/users":
                 self.state.add_users([User(**user) for user in payload["users"]])
+            case "GET", "/_control/users":
+                return {"users": [asdict(user) for user in self.state.users()]}
+            case "PUT", "/_control/churn":
+                self.state.set_churn(int(payload["accepting"]), int(payload["appearing"]))
             case "PUT", "/_control/key":
                 self.state.set_key(payload["api_key"])
             case "PUT", "/_control/quota":

@@ -7,6 +7,7 @@ is passed in.
 import base64
 import json
 import math
+import random
 import re
 import threading
 from collections import deque
@@ -216,6 +217,9 @@ class PartooState:
             self._api_key, self._requests_per_minute = self._initial
             self._users: dict[str, User] = {}
             self._last_found: tuple[dict[str, str], list[User]] | None = None
+            self._churn = (0, 0)
+            # A text is nobody else's seed, so that a newcomer's id is nobody else's either.
+            self._rng = random.Random("churn")  # noqa: S311  # chooses users, guards nothing
             self._scripts: dict[str, deque[Answer]] = {}
             self._last_email_at: dict[str, float] = {}
             self._counted_at: deque[float] = deque()
@@ -225,6 +229,23 @@ class PartooState:
         """Register users; one with a known id replaces the other."""
         with self._lock:
             self._put(users)
+
+    def users(self) -> list[User]:
+        """Return all users as they are now, in the order in which their ids were registered."""
+        with self._lock:
+            return list(self._users.values())
+
+    def set_churn(self, accepting: int, appearing: int) -> None:
+        """Let so many users accept and appear after each search that is answered 200.
+
+        Those who accept are any of the invited, and become active; those who appear are invited,
+        created at that moment, and their addresses lie all over the list. After a reset, the same
+        calls choose the same users. Raises `ValueError` for a negative number.
+        """
+        if accepting < 0 or appearing < 0:
+            raise ValueError(f"No users can be {accepting} accepting and {appearing} appearing.")
+        with self._lock:
+            self._churn = accepting, appearing
 
     def set_key(self, api_key: str) -> None:
         with self._lock:
@@ -253,6 +274,7 @@ class PartooState:
             now = self._clock()
             operation, user_id = _operation(request.target)
             invites = operation == "invite" and request.method == "POST"
+            searches = operation == "search" and request.method == "GET"
             too_soon = invites and self._in_window(user_id, now)
 
             answer = self._next_scripted(user_id) if invites else None
@@ -265,6 +287,8 @@ class PartooState:
             email_sent = invites and answer.sends_email
             if email_sent:
                 self._last_email_at[user_id] = now
+            if searches and answer.status == 200 and answer.drop is None:
+                self._apply_churn(now)
 
             self._last_sequence += 1
             self._calls[self._last_sequence] = Call(
@@ -296,6 +320,22 @@ class PartooState:
     def _put(self, users: Iterable[User]) -> None:
         self._users.update({user.id: user for user in users})
         self._last_found = None
+
+    def _apply_churn(self, now: float) -> None:
+        if self._churn == (0, 0):
+            return
+        accepting, appearing = self._churn
+        users = list(self._users.values())
+        invited = [user for user in users if user.status == "invited"]
+        chosen = self._rng.sample(invited, min(accepting, len(invited)))
+        self._put(replace(user, status="active") for user in chosen)
+        self._put([self._newcomer(users, now) for _ in range(appearing)])
+
+    def _newcomer(self, users: list[User], now: float) -> User:
+        user_id = f"{self._rng.getrandbits(96):024x}"
+        # Beside the address of somebody who is there already, the newcomers are spread as they are.
+        name = self._rng.choice(users).email.partition("@")[0] if users else "first"
+        return User(user_id, email=f"{name}-{user_id}@example.com", created_at=int(now))
 
     def _in_window(self, user_id: str, now: float) -> bool:
         last = self._last_email_at.get(user_id)

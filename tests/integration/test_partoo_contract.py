@@ -265,6 +265,8 @@ class TestControl:
             ("POST", "no-such-command", b"{}"),
             ("PUT", "key", b"{}"),
             ("PUT", "key", b"{"),
+            ("PUT", "churn", b'{"accepting": 1}'),
+            ("PUT", "churn", b'{"accepting": -1, "appearing": 0}'),
             ("PUT", "script", b'{"user_id": "u1", "answers": [{"colour": "red"}]}'),
             ("PUT", "script", b'{"user_id": "u1", "answers": [{"drop": "sometimes"}]}'),
             ("GET", "calls?since=x", b""),
@@ -276,6 +278,27 @@ class TestControl:
         url = base_url.removesuffix("/v2") + "/_control/" + command
 
         assert urllib3.request(method, url, body=body).status == 400
+
+    def test_tells_who_is_what(self, partoo: PartooControl) -> None:
+        user = User("u2", "active", sso_only=True, role="PUBLISHER", business_ids=("shop",))
+        partoo.add_users(user)
+
+        assert partoo.users() == [User("u1"), user]
+
+    def test_registers_ten_thousand_users_in_one_call(self, partoo: PartooControl) -> None:
+        users = [User(f"{number:024x}") for number in range(10_000)]
+        partoo.add_users(*users)
+
+        assert partoo.users()[1:] == users
+
+    def test_users_accept_and_appear_after_each_page(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.set_churn(accepting=1, appearing=2)
+        connection.request("GET", "/v2/user/search", headers=HEADERS)
+
+        assert b'"count": 1' in connection.getresponse().read()
+        assert [user.status for user in partoo.users()] == ["active", "invited", "invited"]
 
     def test_a_refusal_raises(self, partoo: PartooControl) -> None:
         with pytest.raises(ControlError, match=r"calls\?since=x was answered 400"):

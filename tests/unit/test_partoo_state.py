@@ -284,6 +284,85 @@ class TestSearch:
         assert not last_call(state).email_sent
 
 
+class TestChurn:
+    @pytest.fixture
+    def state(self, clock: Clock) -> PartooState:
+        state = PartooState(api_key=KEY, window_seconds=300, requests_per_minute=300, clock=clock)
+        state.add_users([User(f"u{number:03}") for number in range(100)])
+        return state
+
+    def test_users_accept_after_each_page(self, state: PartooState) -> None:
+        state.set_churn(accepting=3, appearing=0)
+        counts = [body(search(state, "status=invited"))["count"] for _ in range(3)]
+
+        assert counts == [100, 97, 94]
+
+    def test_users_appear_after_each_page(self, state: PartooState, clock: Clock) -> None:
+        state.set_churn(accepting=0, appearing=2)
+        search(state)
+        newcomers = state.users()[100:]
+
+        assert len({user.id for user in newcomers}) == 2
+        assert {(len(user.id), user.status, user.created_at) for user in newcomers} == {
+            (24, "invited", int(clock.now))
+        }
+        assert body(search(state))["count"] == 102
+
+    def test_is_spread_over_the_whole_list(self, state: PartooState) -> None:
+        state.set_churn(accepting=1, appearing=1)
+        for _ in range(60):
+            search(state)
+        accepted = {user.email[:3] for user in state.users() if user.status == "active"}
+        appeared = {user.email[:3] for user in state.users()[100:]}
+
+        assert accepted == appeared == {f"u0{tens}" for tens in range(10)}
+
+    def test_chooses_the_same_users_after_a_reset(self, state: PartooState) -> None:
+        users = state.users()
+        state.set_churn(accepting=5, appearing=5)
+        search(state)
+        changed = state.users()
+        state.reset()
+        state.add_users(users)
+        state.set_churn(accepting=5, appearing=5)
+        search(state)
+
+        assert state.users() == changed
+
+    def test_ends_when_nobody_is_left_to_accept(self, state: PartooState) -> None:
+        state.set_churn(accepting=101, appearing=0)
+        search(state)
+        search(state)
+
+        assert {user.status for user in state.users()} == {"active"}
+
+    def test_may_start_with_nobody(self, state: PartooState) -> None:
+        state.reset()
+        state.set_churn(accepting=1, appearing=1)
+
+        assert [len(found(search(state))), len(found(search(state)))] == [0, 1]
+
+    @pytest.mark.parametrize("query", ["page=0", "state=invited"])
+    def test_waits_for_an_answer_of_200(self, state: PartooState, query: str) -> None:
+        users = state.users()
+        state.set_churn(accepting=1, appearing=1)
+        search(state, query)
+
+        assert state.users() == users
+
+    def test_leaves_the_list_alone_when_others_call(self, state: PartooState) -> None:
+        users = state.users()
+        state.set_churn(accepting=1, appearing=1)
+        invite(state, "u001")
+
+        assert state.users() == users
+
+    @pytest.mark.parametrize(("accepting", "appearing"), [(-1, 0), (0, -1)])
+    def test_is_not_negative(self, state: PartooState, accepting: int, appearing: int) -> None:
+        with pytest.raises(ValueError, match="-1"):
+            state.set_churn(accepting, appearing)
+
+
 class TestQuota:
     @pytest.fixture
     def state(self, clock: Clock) -> PartooState:
@@ -478,6 +557,7 @@ class TestReset:
     def test_takes_everything_back_to_the_start(self, state: PartooState) -> None:
         state.set_key("another")
         state.set_requests_per_minute(1)
+        state.set_churn(accepting=1, appearing=1)
         state.script("u1", [Answer(status=503)])
         search(state)
 
@@ -486,6 +566,8 @@ class TestReset:
 
         assert state.calls() == []
         assert [invite(state).status, invite(state).status] == [200, 400]
+        search(state)
+        assert state.users() == [User("u1")]
 
     def test_an_answer_from_before_it_marks_no_newer_call(self, state: PartooState) -> None:
         sequence, _ = state.receive(Request("POST", "/v2/user/u1/invite", RIGHT_HEADERS))
