@@ -14,9 +14,10 @@ from urllib.parse import urljoin
 import urllib3
 
 from local.errors import LocalStackError
-from local.partoo.state import ANY_USER, Answer, Call, Operation, User
+from local.partoo.state import ANY_SEARCH, ANY_USER, Answer, Call, Operation, User
 
 __all__ = [
+    "ANY_SEARCH",
     "ANY_USER",
     "Answer",
     "Call",
@@ -71,10 +72,11 @@ class PartooControl:
         self._send("PUT", "quota", {"requests_per_minute": requests_per_minute})
 
     def script(self, user_id: str, *answers: Answer) -> None:
-        """Set what this user's next calls are answered with, one answer for each call.
+        """Set what this user's next invite calls are answered with, one answer for each call.
 
         Takes the place of what was left of an earlier script. `ANY_USER` stands for every user
-        without a script of their own.
+        without a script of their own. `ANY_SEARCH` stands for searches; there, a 200 without a body
+        is answered as if it were not scripted, only with the script's headers and delays.
         """
         payload = {"user_id": user_id, "answers": [asdict(answer) for answer in answers]}
         self._send("PUT", "script", payload)

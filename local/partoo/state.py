@@ -21,6 +21,7 @@ Operation = Literal["invite", "search", "other"]
 KeyCheck = Literal["right", "wrong", "missing"]
 
 ANY_USER = "*"
+ANY_SEARCH = "?search"
 QUOTA_PERIOD_SECONDS = 60.0
 
 _ROLES = ("PROVIDER", "ORG_ADMIN", "GROUP_MANAGER", "BUSINESS_MANAGER", "PUBLISHER")
@@ -136,6 +137,10 @@ class Answer:
         if self.email is not None:
             return self.email
         return self.drop == "after" or (self.drop is None and self.status == 200)
+
+    @property
+    def has_body(self) -> bool:
+        return (self.body, self.body_base64, self.body_bytes) != (None, None, None)
 
     def content(self) -> bytes:
         """Return the body, without regard to `echo_headers`."""
@@ -256,9 +261,11 @@ class PartooState:
             self._requests_per_minute = requests_per_minute
 
     def script(self, user_id: str, answers: Iterable[Answer]) -> None:
-        """Replace the answers that wait for this user's next calls; `*` stands for any user.
+        """Replace the answers that wait for this user's next invite calls.
 
-        A user's own script goes first.
+        `ANY_USER` stands for any user, but a user's own script goes first. `ANY_SEARCH` stands for
+        searches; there, a 200 without a body is answered as if it were not scripted, only with the
+        script's headers and delays.
         """
         with self._lock:
             self._scripts[user_id] = deque(answers)
@@ -277,12 +284,19 @@ class PartooState:
             searches = operation == "search" and request.method == "GET"
             too_soon = invites and self._in_window(user_id, now)
 
-            answer = self._next_scripted(user_id) if invites else None
+            answer = None
+            if invites:
+                answer = self._next_scripted(user_id, ANY_USER)
+            elif searches:
+                answer = self._next_scripted(ANY_SEARCH)
             if answer is None and self._over_quota(now):
                 answer = Answer(status=429, headers={"Retry-After": "60"})
             else:
                 self._counted_at.append(now)
                 answer = answer or self._decide(request, operation, user_id, too_soon)
+                if searches and answer.status == 200 and not answer.has_body:
+                    decided = self._decide(request, operation, user_id, too_soon)
+                    answer = replace(answer, status=decided.status, body=decided.body)
 
             email_sent = invites and answer.sends_email
             if email_sent:
@@ -341,9 +355,9 @@ class PartooState:
         last = self._last_email_at.get(user_id)
         return last is not None and now - last < self._window_seconds
 
-    def _next_scripted(self, user_id: str) -> Answer | None:
-        for script in (self._scripts.get(user_id), self._scripts.get(ANY_USER)):
-            if script:
+    def _next_scripted(self, *names: str) -> Answer | None:
+        for name in names:
+            if script := self._scripts.get(name):
                 return script.popleft()
         return None
 

@@ -16,7 +16,14 @@ import schemathesis
 import urllib3
 from hypothesis import settings
 
-from local.partoo.control import Answer, ControlError, PartooControl, User, running_stand_in
+from local.partoo.control import (
+    ANY_SEARCH,
+    Answer,
+    ControlError,
+    PartooControl,
+    User,
+    running_stand_in,
+)
 
 KEY = "contract-key"
 HEADERS = {"x-APIKey": KEY, "Content-Type": "application/json"}
@@ -64,6 +71,10 @@ def connection(base_url: str) -> Iterator[http.client.HTTPConnection]:
 
 def send_invite(connection: http.client.HTTPConnection, user_id: str = "u1") -> None:
     connection.request("POST", f"/v2/user/{user_id}/invite", headers=HEADERS)
+
+
+def send_search(connection: http.client.HTTPConnection) -> None:
+    connection.request("GET", "/v2/user/search", headers=HEADERS)
 
 
 def invite(connection: http.client.HTTPConnection, user_id: str = "u1") -> tuple[int, bytes]:
@@ -226,6 +237,27 @@ class TestFaults:
         partoo.release()
         assert connection.getresponse().status == 200
 
+    def test_a_search_is_answered_by_its_script(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script(ANY_SEARCH, Answer(status=429, headers={"Retry-After": "17"}))
+        send_search(connection)
+        response = connection.getresponse()
+        response.read()
+
+        assert (response.status, response.headers["Retry-After"]) == (429, "17")
+        assert invite(connection)[0] == 200
+
+    def test_a_dropped_search_has_no_answer(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script(ANY_SEARCH, Answer(drop="before"))
+        send_search(connection)
+
+        with pytest.raises(http.client.RemoteDisconnected):
+            connection.getresponse()
+        assert [call.status for call in partoo.calls(operation="search")] == [None]
+
     def test_an_echo_repeats_the_headers_that_the_log_keeps_to_itself(
         self, partoo: PartooControl, connection: http.client.HTTPConnection
     ) -> None:
@@ -295,7 +327,7 @@ class TestControl:
         self, partoo: PartooControl, connection: http.client.HTTPConnection
     ) -> None:
         partoo.set_churn(accepting=1, appearing=2)
-        connection.request("GET", "/v2/user/search", headers=HEADERS)
+        send_search(connection)
 
         assert b'"count": 1' in connection.getresponse().read()
         assert [user.status for user in partoo.users()] == ["active", "invited", "invited"]

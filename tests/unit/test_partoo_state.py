@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from local.partoo.state import ANY_USER, Answer, Call, PartooState, Request, User
+from local.partoo.state import ANY_SEARCH, ANY_USER, Answer, Call, PartooState, Request, User
 
 KEY = "the-key"
 RIGHT_HEADERS = (("x-APIKey", KEY), ("Content-Type", "application/json"))
@@ -443,6 +443,57 @@ class TestScript:
 
         assert search(state).status == 200
 
+    def test_for_searches_answers_nothing_else(self, state: PartooState) -> None:
+        state.script(ANY_SEARCH, [Answer(status=503), Answer(status=429)])
+        state.receive(Request("POST", "/v2/user/search", RIGHT_HEADERS))
+
+        assert invite(state).status == 200
+        assert [search(state).status for _ in range(3)] == [503, 429, 200]
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"page": 1}', ""])
+    def test_for_searches_may_give_any_body(self, state: PartooState, content: str) -> None:
+        state.script(ANY_SEARCH, [Answer(body=content)])
+
+        assert search(state).content() == content.encode()
+
+    def test_for_searches_finds_the_page_unless_it_gives_a_body(self, state: PartooState) -> None:
+        state.script(ANY_SEARCH, [Answer(headers={"X-Page": "1"}), Answer(delay_seconds=30)])
+        first, second = search(state, "per_page=1"), search(state, "per_page=1&page=2")
+
+        assert (found(first), first.headers) == (["u1"], {"X-Page": "1"})
+        assert (found(second), second.delay_seconds) == (["u2"], 30)
+
+    def test_for_searches_needs_the_key_to_find_a_page(self, state: PartooState) -> None:
+        state.script(ANY_SEARCH, [Answer()])
+        _, answer = state.receive(Request("GET", "/v2/user/search", ()))
+
+        assert (answer.status, list(body(answer)["errors"])) == (401, ["authentication"])
+
+    @pytest.mark.parametrize(
+        ("answer", "statuses"),
+        [
+            (Answer(), {"active"}),
+            (Answer(status=503), {"invited"}),
+            (Answer(drop="before"), {"invited"}),
+            (Answer(drop="after"), {"invited"}),
+        ],
+    )
+    def test_for_searches_lets_users_accept_only_after_a_200(
+        self, state: PartooState, answer: Answer, statuses: set[str]
+    ) -> None:
+        state.set_churn(accepting=2, appearing=0)
+        state.script(ANY_SEARCH, [answer])
+        search(state)
+
+        assert {user.status for user in state.users()} == statuses
+
+    @pytest.mark.parametrize("answer", [Answer(), Answer(drop="after")])
+    def test_for_searches_sends_no_email(self, state: PartooState, answer: Answer) -> None:
+        state.script(ANY_SEARCH, [answer])
+        search(state)
+
+        assert not last_call(state).email_sent
+
     @pytest.mark.parametrize(
         ("answer", "email_sent"),
         [
@@ -559,6 +610,7 @@ class TestReset:
         state.set_requests_per_minute(1)
         state.set_churn(accepting=1, appearing=1)
         state.script("u1", [Answer(status=503)])
+        state.script(ANY_SEARCH, [Answer(), Answer(status=503)])
         search(state)
 
         state.reset()
@@ -566,7 +618,7 @@ class TestReset:
 
         assert state.calls() == []
         assert [invite(state).status, invite(state).status] == [200, 400]
-        search(state)
+        assert found(search(state)) == ["u1"]
         assert state.users() == [User("u1")]
 
     def test_an_answer_from_before_it_marks_no_newer_call(self, state: PartooState) -> None:
