@@ -10,13 +10,15 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jmespath
 
 from invitations.errors import QueueUnavailableError, TopicUnavailableError
 from invitations.gate import BATCH_SIZE, Gate, Pace
-from invitations.models import Answered, Claim, Copy, Delivery, Progress, Result, Source, Tally
+from invitations.ledger import Change, Ledger, Standing, Subject
+from invitations.models import Answered, Copy, Delivery, Progress, Result, Source
 from invitations.ports import T
 from invitations.service import Policy, ReinviteService
 
@@ -47,27 +49,11 @@ class _World:
         self.last_known, answer = event(self.last_known)
         return answer
 
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> None:
-        pass
+    def read_records(self, subjects: Sequence[Subject]) -> list[Standing]:
+        return [Standing(subject) for subject in subjects]
 
-    def finish(
-        self,
-        claim: Claim,
-        result: Result,
-        *,
-        life_id: str,
-        answered_at: float,
-        window_ends_at: float | None,
-    ) -> Result:
-        return result
-
-    def release(self, claim: Claim, *, tally: Tally, window_ends_at: float | None) -> None:
-        pass
-
-    def conclude(self, result: Result, user_id: str, *, life_id: str, now: float) -> None:
-        pass
+    def write_record(self, seen: Standing, change: Change) -> Standing:
+        return replace(seen, version=seen.version + 1, user=change.user or seen.user)
 
     def invite(self, user_id: str, api_key: str) -> Answered:
         return Answered(200, self.now)
@@ -88,10 +74,16 @@ class _World:
         pass
 
 
+@dataclass(frozen=True)
+class _Table:
+    read: Callable[[Sequence[Subject]], list[Standing]]
+    write: Callable[[Standing, Change], Standing]
+
+
 def main(requests: int, path: Path) -> None:
     world = _World()
     service = ReinviteService(
-        ledger=world,
+        ledger=Ledger(_Table(world.read_records, world.write_record), world.sleep),
         gate=world,
         api=world,
         keys=world,

@@ -8,6 +8,7 @@ a request on the queue, polls that find nothing, the platform's own log lines, X
 
 import json
 import math
+import operator
 import statistics
 import time
 from collections import Counter
@@ -38,6 +39,10 @@ _TRIES = 40
 _TRY_AGAIN_SECONDS = 0.3
 # The key is read again after so long; see invitations.adapters.secrets.
 _OURS_KEY_SECONDS = 900.0
+
+_GATE_KEY = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
+# One call for a batch, billed by the records in it.
+_BILLED_BY_RECORD = ("dynamodb", "BatchGetItem")
 
 _TOO_MANY = Answer(status=429, headers={"Retry-After": "1"})
 
@@ -78,6 +83,11 @@ def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
         case "dynamodb", "GetItem":
             share = 1.0 if call["parameters"].get("ConsistentRead") else 0.5
             return Item.TABLE_READS, share
+        case "dynamodb", "BatchGetItem":
+            tables = call["parameters"]["RequestItems"].values()
+            shares = [1.0 if each.get("ConsistentRead") else 0.5 for each in tables]
+            keys = [len(each["Keys"]) for each in tables]
+            return Item.TABLE_READS, sum(map(operator.mul, shares, keys))
         case "sns", "Publish" | "PublishBatch":
             return Item.TOPIC, float(_blocks(_text_bytes(call), _MESSAGE_UNIT_BYTES))
         case "sqs", _:
@@ -89,7 +99,7 @@ def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
 
 def is_of_the_gate(call: Mapping[str, Any]) -> bool:
     """The simulation counts these: how many there are depends on who else wants the gate."""
-    return bool(call["parameters"].get("Key") == {"pk": {"S": "LIMITER"}})
+    return bool(call["parameters"].get("Key") == _GATE_KEY)
 
 
 def split(calls: Iterable[Mapping[str, Any]], records: int) -> tuple[Units, Units]:
@@ -99,10 +109,12 @@ def split(calls: Iterable[Mapping[str, Any]], records: int) -> tuple[Units, Unit
         if not is_of_the_gate(call) and call["operation"] != "GetSecretValue":
             by_operation.setdefault((call["service"], call["operation"]), []).append(call)
     per_record, per_batch = Counter[Item](), Counter[Item]()
-    for same in by_operation.values():
+    for operation, same in by_operation.items():
         billed = [units_of_call(call) for call in same]
         item, units = billed[0][0], sum(units for _, units in billed)
         each_record = len(same) // records * records
+        if operation == _BILLED_BY_RECORD:
+            each_record = len(same)
         per_record[item] += units * each_record / len(same) / records  # type: ignore[assignment]
         per_batch[item] += units * (len(same) - each_record) / len(same)  # type: ignore[assignment]
     return dict(per_record), dict(per_batch)

@@ -125,14 +125,8 @@ def staged(builds: Builds, logs: Path) -> Iterator[Stage]:
 
 
 def _make(aws: LocalAws, name: str, api_key: str) -> Resources:
-    dynamodb, sqs = aws.client("dynamodb"), aws.client("sqs")
-    dynamodb.create_table(
-        TableName=f"bench-{name}",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.get_waiter("table_exists").wait(TableName=f"bench-{name}")
+    sqs = aws.client("sqs")
+    aws.create_table(f"bench-{name}", *(("pk", "sk") if name == "ours" else ("pk",)))
     queues = [
         sqs.create_queue(QueueName=f"bench-{name}{suffix}")["QueueUrl"] for suffix in ("", "-dead")
     ]

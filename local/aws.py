@@ -56,6 +56,18 @@ class LocalAws:
             config=Config(retries={"total_max_attempts": 1}, read_timeout=300),
         )
 
+    def create_table(self, name: str, *key: str) -> None:
+        """Make an empty table; the key's attributes are texts, the partition's first."""
+        self.client("dynamodb").create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in key],
+            KeySchema=[
+                {"AttributeName": each, "KeyType": kind}
+                for each, kind in zip(key, ("HASH", "RANGE"), strict=False)
+            ],
+        )
+
     def environment(self) -> dict[str, str]:
         """Return the environment variables that send a child process to the local AWS."""
         return clean_environment() | {"AWS_ENDPOINT_URL": self.endpoint_url}

@@ -10,8 +10,9 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import jmespath
 
@@ -24,28 +25,28 @@ from invitations.errors import (
     TopicUnavailableError,
 )
 from invitations.gate import Gate, Pace
-from invitations.models import (
-    AlreadyAnswered,
-    Answered,
-    AttemptsBehind,
-    CallOutcome,
-    Claim,
+from invitations.ledger import (
+    Change,
     ClaimRefusal,
     ConclusionRefusal,
+    Filed,
+    Ledger,
+    Standing,
+    Subject,
+    UserRecord,
+)
+from invitations.models import (
+    Answered,
+    CallOutcome,
+    Claim,
     Copy,
     Delivery,
-    InProgress,
     NeverSent,
     Progress,
     Queued,
-    RequestIdReused,
     Result,
     Source,
-    Status,
-    Tally,
     Unanswered,
-    WindowActive,
-    window_is_over,
 )
 from invitations.ports import T
 from invitations.service import Policy, ReinviteService
@@ -112,129 +113,83 @@ class _Fallible:
                 raise fault.error
 
 
-@dataclass
-class UserRecord:
-    window_ends_at: float | None = None
-    claim_id: str | None = None
-    request_id: str | None = None
-    sent_count: int = 0
-    last_sent_at: float | None = None
-
-
-@dataclass
-class RequestRecord:
-    user_id: str
-    tally: Tally
-    claim_id: str | None = None
-    claim_ends_at: float = 0
-    life_id: str | None = None
-    result: Result | None = None
-
-    def stands_against(self, life_id: str) -> bool:
-        """Whether the request is answered, and another life would not begin it anew."""
-        if self.result is None:
-            return False
-        return self.result.status is not Status.FAILED or self.life_id == life_id
-
-
-class InMemoryLedger(_Fallible):
-    """One lock in place of transactions."""
+class InMemoryTable:
+    """One lock in place of conditions and transactions."""
 
     def __init__(self) -> None:
-        super().__init__(LedgerUnavailableError("the fake table is down"))
+        self._lock = threading.Lock()
+        self.versions: dict[str, int] = defaultdict(int)
         self.users: dict[str, UserRecord] = defaultdict(UserRecord)
-        self.requests: dict[str, RequestRecord] = {}
+        self.filed: dict[Subject, Filed] = {}
 
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        with self._call("claim"):
-            user = self.users[claim.user_id]
-            request = self.requests.get(claim.request_id)
-            known = tally
-            if request is not None:
-                if request.user_id != claim.user_id:
-                    return RequestIdReused()
-                if request.result is None:
-                    known = request.tally
-                elif request.stands_against(life_id):
-                    return AlreadyAnswered(request.result)
-            ends_at = user.window_ends_at
-            if ends_at is not None and not window_is_over(ends_at, now):
-                if user.claim_id == claim.claim_id:
+    def read(self, subjects: Sequence[Subject]) -> list[Standing]:
+        with self._lock:
+            return [self.standing(subject) for subject in subjects]
+
+    def write(self, seen: Standing, change: Change) -> Standing | None:
+        with self._lock:
+            user_id = seen.subject.user_id
+            now, after = self.standing(seen.subject), self.versions[user_id] + 1
+            if change.user is None:
+                if now.is_latest or now.filed != seen.filed:
                     return None
-                if user.request_id == claim.request_id:
-                    return InProgress(ends_at, known)
-                return WindowActive(ends_at)
-            if known.attempts > tally.attempts:
-                return AttemptsBehind(known)
-            user.window_ends_at = hold_until
-            user.claim_id, user.request_id = claim.claim_id, claim.request_id
-            self.requests[claim.request_id] = RequestRecord(
-                claim.user_id,
-                replace(tally, attempts=tally.attempts + 1),
-                claim.claim_id,
-                hold_until,
-            )
-            return None
+            elif now.version == seen.version + 1 and now.user == change.user:
+                return now
+            elif now.version != seen.version:
+                return None
+            else:
+                self.users[user_id] = change.user
+            self.versions[user_id] = after
+            if change.files is not None:
+                self.filed[Subject(user_id, change.files.result.request_id)] = change.files
+            return self.standing(seen.subject)
 
-    def finish(
-        self,
-        claim: Claim,
-        result: Result,
-        *,
-        life_id: str,
-        answered_at: float,
-        window_ends_at: float | None,
-    ) -> Result:
+    def standing(self, subject: Subject) -> Standing:
+        user, version = self.users[subject.user_id], self.versions[subject.user_id]
+        latest = user.request_id == subject.request_id
+        return Standing(subject, version, user, None if latest else self.filed.get(subject))
+
+    def forget(self, user_id: str) -> None:
+        """Delete all that is known of a user."""
+        self.users.pop(user_id, None)
+        self.versions.pop(user_id, None)
+        for subject in [each for each in self.filed if each.user_id == user_id]:
+            del self.filed[subject]
+
+
+class InMemoryLedger(Ledger, _Fallible):
+    """The real rules on a table that may be told to fail."""
+
+    def __init__(self) -> None:
+        self.table = InMemoryTable()
+        Ledger.__init__(self, self.table, pause=lambda _: None)
+        _Fallible.__init__(self, LedgerUnavailableError("the fake table is down"))
+
+    @property
+    def users(self) -> dict[str, UserRecord]:
+        return self.table.users
+
+    def look_up(self, subjects: Sequence[Subject]) -> list[Standing]:
+        with self._call("look_up"):
+            return super().look_up(subjects)
+
+    def claim(self, claim: Claim, seen: Standing | None, **terms: Any) -> Standing | ClaimRefusal:
+        with self._call("claim"):
+            return super().claim(claim, seen, **terms)
+
+    def finish(self, claim: Claim, seen: Standing | None, result: Result, **terms: Any) -> Result:
         with self._call("finish"):
-            request = self.requests.get(claim.request_id)
-            if request is not None and request.result is not None:
-                answered = request.result.status is not Status.FAILED
-                if answered or result.status is not Status.SENT:
-                    return request.result
-            self._record(result, claim.user_id, life_id)
-            self._settle_window(claim, window_ends_at)
-            if result.status is Status.SENT:
-                user = self.users[claim.user_id]
-                user.sent_count += 1
-                user.last_sent_at = max(answered_at, user.last_sent_at or 0)
-            return result
+            return super().finish(claim, seen, result, **terms)
 
-    def release(self, claim: Claim, *, tally: Tally, window_ends_at: float | None) -> None:
+    def release(self, claim: Claim, seen: Standing | None, **terms: Any) -> None:
         with self._call("release"):
-            request = self.requests.get(claim.request_id)
-            user = self.users[claim.user_id]
-            if request is not None and request.claim_id == user.claim_id == claim.claim_id:
-                request.tally, request.claim_id = tally, None
-                self._settle_window(claim, window_ends_at)
+            super().release(claim, seen, **terms)
 
     def conclude(
-        self, result: Result, user_id: str, *, life_id: str, now: float
-    ) -> ConclusionRefusal | None:
+        self, result: Result, subject: Subject, seen: Standing | None, **terms: Any
+    ) -> Standing | ConclusionRefusal:
         with self._call("conclude"):
-            request = self.requests.get(result.request_id)
-            if request is not None:
-                if request.user_id != user_id:
-                    return RequestIdReused()
-                if request.result is not None and request.stands_against(life_id):
-                    return AlreadyAnswered(request.result)
-                if request.claim_id is not None and not window_is_over(request.claim_ends_at, now):
-                    return InProgress(request.claim_ends_at, request.tally)
-                if request.result is None and request.tally.attempts > result.attempts:
-                    return AttemptsBehind(request.tally)
-            self._record(result, user_id, life_id)
-            return None
-
-    def _record(self, result: Result, user_id: str, life_id: str) -> None:
-        self.requests[result.request_id] = RequestRecord(
-            user_id, Tally(result.attempts), life_id=life_id, result=result
-        )
-
-    def _settle_window(self, claim: Claim, window_ends_at: float | None) -> None:
-        user = self.users[claim.user_id]
-        if user.claim_id == claim.claim_id:
-            user.claim_id, user.window_ends_at = None, window_ends_at
+            return super().conclude(result, subject, seen, **terms)
 
 
 class InMemoryGateKeeper(_Fallible):

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.config import Config as SdkConfig
 from botocore.session import Session
 
-from invitations.adapters.dynamodb import DynamoDbLedger
+from invitations.adapters.dynamodb import DynamoDbTable
 from invitations.adapters.limiter import DynamoDbGateKeeper
 from invitations.adapters.partoo import PartooApi
 from invitations.adapters.secrets import SecretsManagerApiKeys
@@ -17,6 +17,7 @@ from invitations.adapters.sns import SnsResultTopic
 from invitations.adapters.sqs import SqsRequestQueue
 from invitations.config import Config
 from invitations.gate import BATCH_SIZE, Pace
+from invitations.ledger import Ledger
 from invitations.service import Policy, ReinviteService
 
 # Each step stays far inside an execution, so that a slow service leaves time to put the request
@@ -38,7 +39,7 @@ def build_service() -> ReinviteService:
     dynamodb = _client(session, "dynamodb")
     clock = time.time
     return ReinviteService(
-        ledger=DynamoDbLedger(dynamodb, config.table_name, config.history_days),
+        ledger=Ledger(DynamoDbTable(dynamodb, config.table_name, config.history_days), time.sleep),
         gate=DynamoDbGateKeeper(dynamodb, config.table_name),
         api=PartooApi(
             config.partoo_base_url, config.partoo_timeout_seconds, clock, connections=BATCH_SIZE

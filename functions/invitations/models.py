@@ -84,6 +84,8 @@ class Result:
     occurred_at: str
     window_ends_at: str | None
     invitation_expires_at: str | None
+    sent_count: int | None = None
+    """Of a `sent`: how many invitations the user has got, as far as the ledger knows."""
     schema_version: str = SCHEMA_VERSION
 
     @property
@@ -174,44 +176,6 @@ class Copy:
     body: str
     progress: Progress
     delay_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyAnswered:
-    """The ledger holds the request's final result."""
-
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class InProgress:
-    """An earlier execution claimed this very request and has not said what became of it."""
-
-    ends_at: float
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class WindowActive:
-    """Another request holds the user's window."""
-
-    ends_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class RequestIdReused:
-    """The request's id belongs to a request for another user."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptsBehind:
-    """More calls were made for the request than the message knows of."""
-
-    tally: Tally
-
-
-ClaimRefusal = AlreadyAnswered | InProgress | WindowActive | RequestIdReused | AttemptsBehind
-ConclusionRefusal = AlreadyAnswered | InProgress | RequestIdReused | AttemptsBehind
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,11 +314,12 @@ def answer_request(
     attempts: int,
     http_status: int | None = None,
     window_ends_at: float | None = None,
+    sent_count: int | None = None,
 ) -> Result:
-    """The result of a request; its id depends on the request and the status alone."""
+    """The result of a request; its id depends on the request, the user and the status alone."""
     expires_at = occurred_at + INVITATION_LIFE_SECONDS if status is Status.SENT else None
     return Result(
-        result_id=_result_id(status, request.request_id),
+        result_id=_result_id(status, json.dumps([request.request_id, request.user_id])),
         request_id=request.request_id,
         user_id=request.user_id,
         correlation_id=request.correlation_id,
@@ -366,6 +331,7 @@ def answer_request(
         occurred_at=iso(occurred_at),
         window_ends_at=None if window_ends_at is None else iso(window_ends_at),
         invitation_expires_at=None if expires_at is None else iso(expires_at),
+        sent_count=sent_count,
     )
 
 

@@ -5,16 +5,7 @@ from typing import Protocol, TypeVar
 
 from invitations.errors import QueueUnavailableError, TopicUnavailableError
 from invitations.gate import Gate
-from invitations.models import (
-    CallOutcome,
-    Claim,
-    ClaimRefusal,
-    ConclusionRefusal,
-    Copy,
-    Progress,
-    Result,
-    Tally,
-)
+from invitations.models import CallOutcome, Copy, Progress, Result
 
 Clock = Callable[[], float]
 """Epoch seconds, now."""
@@ -46,45 +37,6 @@ class GateKeeper(Protocol):
 
         `event` is called again when another execution was faster.
         """
-
-
-class Ledger(Protocol):
-    """Who may call for whom, and what became of each request.
-
-    Every method raises LedgerUnavailableError when its effect is unknown or absent.
-    """
-
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        """Take the user's window until `hold_until`, and count one more attempt than `tally`.
-
-        None when the window is now this claim's. A request that ended `failed` starts anew when
-        it comes in another life.
-        """
-
-    def finish(
-        self,
-        claim: Claim,
-        result: Result,
-        *,
-        life_id: str,
-        answered_at: float,
-        window_ends_at: float | None,
-    ) -> Result:
-        """Record the result, and let the user's window end at `window_ends_at` (None: now).
-
-        Returns the result on record, which is another one only if the request ended before. A
-        `sent` replaces a `failed`: the e-mail is out, whatever was said of it meanwhile.
-        """
-
-    def release(self, claim: Claim, *, tally: Tally, window_ends_at: float | None) -> None:
-        """Give up the claim without a result; nothing happens when it is no longer held."""
-
-    def conclude(
-        self, result: Result, user_id: str, *, life_id: str, now: float
-    ) -> ConclusionRefusal | None:
-        """Record a result that needed no call; None when it is now the one on record."""
 
 
 class InvitationApi(Protocol):

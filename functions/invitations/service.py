@@ -22,27 +22,31 @@ from invitations.errors import (
     LedgerUnavailableError,
 )
 from invitations.gate import LATENESS_SECONDS, Admission, Gate, Pace
+from invitations.ledger import (
+    AlreadyAnswered,
+    AttemptsBehind,
+    ClaimRefusal,
+    InProgress,
+    Ledger,
+    Standing,
+    Subject,
+    WindowActive,
+)
 from invitations.models import (
     CLOCK_SKEW_SECONDS,
     MAX_DELAY_SECONDS,
-    AlreadyAnswered,
-    AttemptsBehind,
     Claim,
-    ConclusionRefusal,
     Copy,
     Delivery,
-    InProgress,
     OnActiveWindow,
     Progress,
     Queued,
     Request,
-    RequestIdReused,
     Result,
     Status,
     Tally,
     Unrecorded,
     Verdict,
-    WindowActive,
     answer_invalid,
     answer_request,
     backoff_seconds,
@@ -53,7 +57,6 @@ from invitations.ports import (
     Clock,
     GateKeeper,
     InvitationApi,
-    Ledger,
     RequestQueue,
     ResultTopic,
     SideBySide,
@@ -82,6 +85,12 @@ class _Errand:
     delivery: Delivery
     request: Request
     progress: Progress
+    seen: Standing | None = None
+    """What the ledger said of it; None when it has not been asked, or did not answer."""
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.request.user_id, self.request.request_id)
 
     @property
     def life_id(self) -> str:
@@ -138,7 +147,7 @@ class ReinviteService:
         Returns what became of them, in order. A message may be acknowledged unless that is an
         exception: then neither is its result out nor a copy of it on the queue.
         """
-        errands = [self._read(delivery) for delivery in deliveries]
+        errands = self._look_up([self._read(delivery) for delivery in deliveries])
         admitted, turned_away = self._admit_all(errands, deadline)
 
         def carry_out(index: int) -> _Reached:
@@ -166,12 +175,25 @@ class ReinviteService:
             return _refuse(delivery, error)
         return _Errand(delivery, request, _pinned(progress, request, delivery.delivery_id))
 
+    def _look_up(self, errands: Sequence[_Errand | _Answer]) -> list[_Errand | _Answer]:
+        """Ask the ledger about all of them at once."""
+        asked = [errand for errand in errands if isinstance(errand, _Errand)]
+        try:
+            standings = iter(self.ledger.look_up([errand.subject for errand in asked]))
+        except LedgerUnavailableError:
+            # Each finds out by itself.
+            return list(errands)
+        return [
+            _with_standing(errand, next(standings)) if isinstance(errand, _Errand) else errand
+            for errand in errands
+        ]
+
     def _admit_all(
         self, errands: Sequence[_Errand | _Answer], deadline: float
     ) -> tuple[dict[int, float], dict[int, Queued | Exception]]:
-        """One reservation for all who may call: when each leaves, and who was sent away, by index.
+        """One reservation for all who may call.
 
-        A request that then needs no call wastes its place, which costs less than asking for each.
+        Returns by index when each leaves, and what became of those who were sent away.
         """
         callers = {
             index: errand
@@ -214,16 +236,14 @@ class ReinviteService:
             and not self._identity_would_be_lost(errand)
             and self._reason_to_give_up(errand) is None
             and self._has_time_for_a_call(deadline)
+            and errand.seen is not None
+            and errand.seen.refuses(errand.life_id, errand.tally, self.clock()) is None
         )
 
     def _attempt(self, errand: _Errand, leaves_at: float | None, deadline: float) -> _Reached:
         try:
             try:
                 return self._carry_out(errand, leaves_at, deadline)
-            except InvalidRequestError as error:
-                request = errand.request
-                error.about(request.request_id, request.correlation_id, request.source)
-                return _refuse(errand.delivery, error)
             except LedgerUnavailableError as error:
                 return self._back_off(errand, error)
         except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
@@ -242,7 +262,7 @@ class ReinviteService:
         if not self._has_time_for_a_call(deadline):
             return self._defer(errand, "no_time_left", 0)
         if leaves_at is None:
-            raise LedgerUnavailableError("no place in a burst could be reserved")
+            return self._do_without_call(errand, deadline)
         if not self._may_leave(leaves_at):
             return self._defer(errand, "paused", 0)
         try:
@@ -250,6 +270,14 @@ class ReinviteService:
         except KeyUnavailableError as error:
             return self._back_off(errand, error)
         return self._claim_and_call(errand, api_key, leaves_at, deadline)
+
+    def _do_without_call(self, errand: _Errand, deadline: float) -> _Answer | Queued:
+        """For who needs no place in a burst, or could not get one."""
+        if errand.seen is not None:
+            refusal = errand.seen.refuses(errand.life_id, errand.tally, self.clock())
+            if refusal is not None:
+                return self._yield_to_record(errand, refusal, None, deadline)
+        raise LedgerUnavailableError("no place in a burst could be reserved")
 
     def _may_leave(self, leaves_at: float) -> bool:
         """Wait for the burst; whether the gate is still open by then."""
@@ -265,29 +293,18 @@ class ReinviteService:
         claim = Claim(self.new_id(), errand.request.request_id, errand.request.user_id)
         # Nothing of this execution runs after its deadline, so a call under this claim cannot
         # come later than that either: if it dies, the window is held from then.
-        refusal = self.ledger.claim(
+        standing = self.ledger.claim(
             claim,
+            errand.seen,
             life_id=errand.life_id,
             tally=errand.tally,
             now=self.clock(),
             hold_until=deadline + self.policy.invite_window_seconds,
         )
-        match refusal:
-            case None:
-                return self._call_and_record(errand, claim, api_key, leaves_at, deadline)
-            case WindowActive(ends_at) if errand.request.on_active_window is OnActiveWindow.DEFER:
-                return self._defer_until(errand, "window_active", ends_at)
-            case WindowActive(ends_at):
-                return self._conclude(
-                    errand,
-                    Status.SKIPPED,
-                    "window_active",
-                    leaves_at,
-                    deadline,
-                    window_ends_at=ends_at,
-                )
-            case _:
-                return self._yield_to_record(errand, refusal, leaves_at, deadline)
+        if isinstance(standing, Standing):
+            errand = replace(errand, seen=standing)
+            return self._call_and_record(errand, claim, api_key, leaves_at, deadline)
+        return self._yield_to_record(errand, standing, leaves_at, deadline)
 
     def _call_and_record(
         self, errand: _Errand, claim: Claim, api_key: str, leaves_at: float, deadline: float
@@ -306,6 +323,7 @@ class ReinviteService:
         if status is None:
             return self._give_up_for_now(errand, claim, verdict, window_ends_at)
         answered_at = self.clock() if verdict.held_from is None else verdict.held_from
+        sent_before = 0 if errand.seen is None else errand.seen.user.sent_count
         result = answer_request(
             errand.request,
             status,
@@ -314,6 +332,7 @@ class ReinviteService:
             attempts=tally.attempts,
             http_status=verdict.http_status,
             window_ends_at=window_ends_at,
+            sent_count=sent_before + 1 if status is Status.SENT else None,
         )
         return self._finish(errand, Unrecorded(claim, result, answered_at, window_ends_at))
 
@@ -379,7 +398,9 @@ class ReinviteService:
 
     def _release(self, errand: _Errand, claim: Claim, *, window_ends_at: float | None) -> None:
         try:
-            self.ledger.release(claim, tally=errand.tally, window_ends_at=window_ends_at)
+            self.ledger.release(
+                claim, errand.seen, tally=errand.tally, window_ends_at=window_ends_at
+            )
         except LedgerUnavailableError as error:
             # The claim stands until its own end, which is later: no e-mail too many, only a wait.
             observability.log_dependency(errand.request, error)
@@ -398,6 +419,7 @@ class ReinviteService:
         try:
             on_record = self.ledger.finish(
                 outcome.claim,
+                errand.seen,
                 outcome.result,
                 life_id=errand.life_id,
                 answered_at=outcome.answered_at,
@@ -430,15 +452,15 @@ class ReinviteService:
             http_status=errand.progress.http_status,
             window_ends_at=window_ends_at,
         )
-        refusal = self.ledger.conclude(
-            result, errand.request.user_id, life_id=errand.life_id, now=now
+        on_record = self.ledger.conclude(
+            result, errand.subject, errand.seen, life_id=errand.life_id, now=now
         )
-        if refusal is None:
+        if isinstance(on_record, Standing):
             return _Answer(errand.delivery, result, errand)
-        return self._yield_to_record(errand, refusal, leaves_at, deadline)
+        return self._yield_to_record(errand, on_record, leaves_at, deadline)
 
     def _yield_to_record(
-        self, errand: _Errand, refusal: ConclusionRefusal, leaves_at: float | None, deadline: float
+        self, errand: _Errand, refusal: ClaimRefusal, leaves_at: float | None, deadline: float
     ) -> _Answer | Queued:
         match refusal:
             case AlreadyAnswered(result):
@@ -447,10 +469,16 @@ class ReinviteService:
                 return self._defer_until(_with(errand, tally=tally), "in_progress", ends_at)
             case AttemptsBehind(tally):
                 return self._carry_out(_with(errand, tally=tally), leaves_at, deadline)
-            case RequestIdReused():
-                raise InvalidRequestError(
-                    "request_id_reused",
-                    f"request_id {errand.request.request_id!a} belongs to another user's request",
+            case WindowActive(ends_at) if errand.request.on_active_window is OnActiveWindow.DEFER:
+                return self._defer_until(errand, "window_active", ends_at)
+            case WindowActive(ends_at):
+                return self._conclude(
+                    errand,
+                    Status.SKIPPED,
+                    "window_active",
+                    leaves_at,
+                    deadline,
+                    window_ends_at=ends_at,
                 )
 
     def _publish(self, reached: Sequence[_Reached]) -> dict[int, DependencyUnavailableError | None]:
@@ -557,3 +585,7 @@ def _pinned(progress: Progress, request: Request, delivery_id: str) -> Progress:
 
 def _with(errand: _Errand, **learnt: Any) -> _Errand:
     return replace(errand, progress=replace(errand.progress, **learnt))
+
+
+def _with_standing(errand: _Errand, seen: Standing) -> _Errand:
+    return replace(_with(errand, tally=seen.known(errand.tally)), seen=seen)

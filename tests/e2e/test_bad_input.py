@@ -56,16 +56,6 @@ def test_a_malformed_invocation_is_answered_and_kept(stack: Outside) -> None:
     stack.dead_letters(['{"user_id": 42, "request_id": "faulty-call"}'])
 
 
-def test_a_request_id_of_another_user_is_refused(stack: Outside) -> None:
-    first, second = stack.invited_user(), stack.invited_user()
-    stack.invoke({"user_id": first, "request_id": "mine"})
-
-    (result,) = stack.invoke({"user_id": second, "request_id": "mine"})["results"]
-
-    assert (result["status"], result["reason"]) == ("invalid", "request_id_reused")
-    assert stack.partoo.calls(second) == []
-
-
 def test_a_user_id_reaches_the_api_as_one_segment_whatever_its_characters(stack: Outside) -> None:
     user = stack.invited_user_named("../../admin?x=1#y/%2e%2e/é")
 

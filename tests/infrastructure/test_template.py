@@ -201,6 +201,13 @@ class TestQueues:
     def test_a_batch_is_what_the_code_carries_out_side_by_side(self) -> None:
         assert QUEUE_EVENT["BatchSize"] == BATCH_SIZE
 
+    def test_those_who_come_back_together_are_carried_out_together(self) -> None:
+        assert QUEUE_EVENT["MaximumBatchingWindowInSeconds"] == 1
+
+    def test_waiting_on_the_queue_is_not_taken_for_a_loop(self) -> None:
+        """AWS ends what it takes for one after sixteen rounds of function and queue."""
+        assert FUNCTION["RecursiveLoop"] == "Allow"
+
     def test_are_read_by_few_executions_but_by_enough_for_the_quota(self) -> None:
         side_by_side = QUEUE_EVENT["ScalingConfig"]["MaximumConcurrency"] * BATCH_SIZE
         quota = PARAMETERS["RequestsPerMinute"]["Default"] / QUOTA_PERIOD_SECONDS
@@ -305,8 +312,10 @@ class TestPermissions:
             for statement in self.STATEMENTS
             for action in as_list(statement["Action"])
         } == {
-            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:BatchGetItem": {"GetAtt": "InvitationTable.Arn"},
             "dynamodb:GetItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:PutItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
             "secretsmanager:GetSecretValue": SECRET_ARN,
             "sns:Publish": {"Ref": "ResultTopic"},
             "sqs:SendMessage": [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN],
@@ -344,9 +353,15 @@ class TestLayer:
 
 
 class TestLedger:
-    def test_is_found_by_one_key(self) -> None:
-        assert TABLE["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
-        assert TABLE["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
+    def test_keeps_all_of_a_user_together(self) -> None:
+        assert TABLE["KeySchema"] == [
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ]
+        assert TABLE["AttributeDefinitions"] == [
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ]
 
     def test_forgets_by_the_attribute_that_the_code_writes(self) -> None:
         assert TABLE["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}

@@ -1,7 +1,7 @@
 """One contract for the ledger, kept by the fake of the unit tests and by the table."""
 
 import threading
-from collections.abc import Callable
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,28 +10,35 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.stub import Stubber
 
-from invitations.adapters.dynamodb import DynamoDbLedger
+from invitations.adapters.dynamodb import DynamoDbTable
 from invitations.errors import LedgerUnavailableError
-from invitations.models import (
+from invitations.ledger import (
     AlreadyAnswered,
     AttemptsBehind,
-    Claim,
+    Change,
     ClaimRefusal,
     ConclusionRefusal,
+    Filed,
     InProgress,
+    Ledger,
+    Standing,
+    Subject,
+    Table,
+    UserRecord,
+    WindowActive,
+)
+from invitations.models import (
+    Claim,
     Request,
-    RequestIdReused,
     Result,
     Source,
     Status,
     Tally,
-    WindowActive,
     answer_request,
 )
-from invitations.ports import Ledger
 from local.aws import LocalAws
 from local.processes import free_port
-from tests.fakes import START, InMemoryLedger
+from tests.fakes import START, InMemoryTable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -58,86 +65,100 @@ SENT = answer_request(
 REJECTED = replace(SENT, status=Status.REJECTED, reason="user_not_found", window_ends_at=None)
 FAILED = replace(REJECTED, status=Status.FAILED, reason="attempts_exhausted", result_id="failed")
 
+SKIPPED = replace(REJECTED, status=Status.SKIPPED, reason="window_active", result_id="skipped")
+
+NEVER_SEEN = Standing(Subject("u1", "r1"))
+
+OUTAGES = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "InternalServerError",
+    "ResourceNotFoundException",
+    "AccessDeniedException",
+]
+
 
 @dataclass(frozen=True)
 class Bench:
-    """A ledger, and the steps of an execution with what mostly does not matter filled in."""
+    """A table, and the steps of an execution with what mostly does not matter filled in."""
 
-    ledger: Ledger
-    sent: Callable[[str], tuple[int, float | None]]
-    """How often a user was invited, and when last."""
+    table: Table
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table, pause=time.sleep)
 
     def claim(
         self,
         claim: Claim = FIRST,
+        seen: Standing | None = None,
         *,
         life_id: str = "life-1",
         attempts: int = 0,
         now: float = START,
         hold_until: float = HOLD_UNTIL,
     ) -> ClaimRefusal | None:
-        return self.ledger.claim(
-            claim, life_id=life_id, tally=Tally(attempts), now=now, hold_until=hold_until
+        """Why the claim was refused, or None."""
+        standing = self.ledger.claim(
+            claim, seen, life_id=life_id, tally=Tally(attempts), now=now, hold_until=hold_until
         )
+        return None if isinstance(standing, Standing) else standing
 
     def finish(
         self,
         result: Result = SENT,
         claim: Claim = FIRST,
+        seen: Standing | None = None,
         *,
         answered_at: float = ANSWERED_AT,
         window_ends_at: float | None = WINDOW_ENDS_AT,
     ) -> Result:
         return self.ledger.finish(
             claim,
+            seen,
             result,
             life_id="life-1",
             answered_at=answered_at,
             window_ends_at=window_ends_at,
         )
 
+    def release(self, claim: Claim = FIRST, *, tally: Tally, window_ends_at: float | None) -> None:
+        self.ledger.release(claim, None, tally=tally, window_ends_at=window_ends_at)
+
     def conclude(
         self,
         result: Result = FAILED,
         user_id: str = "u1",
+        seen: Standing | None = None,
         *,
         life_id: str = "life-1",
         now: float = START,
     ) -> ConclusionRefusal | None:
-        return self.ledger.conclude(result, user_id, life_id=life_id, now=now)
+        """Why the conclusion was refused, or None."""
+        standing = self.ledger.conclude(
+            result, Subject(user_id, result.request_id), seen, life_id=life_id, now=now
+        )
+        return None if isinstance(standing, Standing) else standing
 
+    def look_up(self, user_id: str = "u1", request_id: str = "r1") -> Standing:
+        (standing,) = self.table.read([Subject(user_id, request_id)])
+        return standing
 
-def create_table(aws: LocalAws, name: str) -> "DynamoDBClient":
-    client: DynamoDBClient = aws.client("dynamodb")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-    return client
+    def sent(self, user_id: str) -> tuple[int, float | None]:
+        """How often a user was invited, and when last."""
+        user = self.look_up(user_id).user
+        return user.sent_count, user.last_sent_at
 
 
 @pytest.fixture
 def in_memory() -> Bench:
-    ledger = InMemoryLedger()
-
-    def sent(user_id: str) -> tuple[int, float | None]:
-        user = ledger.users[user_id]
-        return user.sent_count, user.last_sent_at
-
-    return Bench(ledger, sent)
+    return Bench(InMemoryTable())
 
 
 @pytest.fixture
 def dynamodb(aws: LocalAws, name: str) -> Bench:
-    client = create_table(aws, name)
-
-    def sent(user_id: str) -> tuple[int, float | None]:
-        item = client.get_item(TableName=name, Key={"pk": {"S": f"USER#{user_id}"}})["Item"]
-        return int(item["sent_count"]["N"]), float(item["last_sent_at"]["N"])
-
-    return Bench(DynamoDbLedger(client, name, history_days=90), sent)
+    aws.create_table(name, "pk", "sk")
+    return Bench(DynamoDbTable(aws.client("dynamodb"), name, history_days=90))
 
 
 @pytest.fixture(params=["in_memory", "dynamodb"])
@@ -163,7 +184,7 @@ class TestClaim:
     def test_refused_leaves_no_trace_of_the_request(self, bench: Bench) -> None:
         bench.claim()
         bench.claim(SECOND)
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=None)
+        bench.release(tally=Tally(1), window_ends_at=None)
 
         assert bench.claim(SECOND, attempts=0) is None
 
@@ -185,59 +206,29 @@ class TestClaim:
 
         assert refusal == InProgress(HOLD_UNTIL, Tally(1))
 
-    def test_succeeds_again_when_only_its_reply_was_lost(self, bench: Bench) -> None:
-        bench.claim()
-
-        assert bench.claim() is None
-
-    def test_repeated_after_a_lost_reply_counts_one_attempt(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim()
-
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"))
-
-        assert refusal == InProgress(HOLD_UNTIL, Tally(1))
-
     def test_is_refused_when_the_message_knows_of_too_few_attempts(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(2), window_ends_at=None)
+        bench.release(tally=Tally(2), window_ends_at=None)
 
         assert bench.claim(attempts=0) == AttemptsBehind(Tally(2))
 
     def test_succeeds_when_the_message_knows_of_more_attempts(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=None)
+        bench.release(tally=Tally(1), window_ends_at=None)
 
         assert bench.claim(attempts=2) is None
 
     def test_tells_of_the_pardons_on_record(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(2, 1), window_ends_at=None)
+        bench.release(tally=Tally(2, 1), window_ends_at=None)
 
         assert bench.claim(attempts=0) == AttemptsBehind(Tally(2, 1))
 
     def test_with_the_attempts_on_record_succeeds(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=None)
+        bench.release(tally=Tally(1), window_ends_at=None)
 
         assert bench.claim(attempts=1) is None
-
-    def test_is_refused_when_the_request_id_belongs_to_another_user(self, bench: Bench) -> None:
-        bench.claim()
-
-        assert bench.claim(Claim("claim-2", "r1", "u2")) == RequestIdReused()
-
-    def test_tells_a_reused_request_id_from_an_active_window(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(Claim("claim-2", "r2", "u2"))
-
-        assert bench.claim(Claim("claim-3", "r1", "u2")) == RequestIdReused()
-
-    def test_of_a_reused_request_id_takes_no_window(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(Claim("claim-2", "r1", "u2"))
-
-        assert bench.claim(Claim("claim-3", "r3", "u2")) is None
 
     @pytest.mark.parametrize("result", [SENT, REJECTED], ids=lambda result: result.status)
     @pytest.mark.parametrize("life_id", ["life-1", "life-2"])
@@ -437,13 +428,13 @@ class TestFinish:
 class TestRelease:
     def test_held_keeps_the_window_for_the_request(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
+        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
 
         assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
 
     def test_held_lets_the_request_itself_wait(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
+        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
 
         refusal = bench.claim(replace(FIRST, claim_id="claim-2"), attempts=1)
 
@@ -451,14 +442,14 @@ class TestRelease:
 
     def test_freed_opens_the_window_at_once(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=None)
+        bench.release(tally=Tally(1), window_ends_at=None)
 
         assert bench.claim(SECOND) is None
 
     def test_by_an_earlier_claim_leaves_the_window_of_a_later_one(self, bench: Bench) -> None:
         bench.claim()
         bench.claim(SECOND, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=None)
+        bench.release(tally=Tally(1), window_ends_at=None)
 
         refusal = bench.claim(Claim("claim-3", "r3", "u1"), now=HOLD_UNTIL + SKEW)
 
@@ -468,7 +459,7 @@ class TestRelease:
         again = replace(FIRST, claim_id="claim-2")
         bench.claim()
         bench.claim(again, attempts=1, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
-        bench.ledger.release(FIRST, tally=Tally(7), window_ends_at=None)
+        bench.release(tally=Tally(7), window_ends_at=None)
 
         refusal = bench.claim(replace(FIRST, claim_id="claim-3"), now=HOLD_UNTIL + SKEW)
 
@@ -477,19 +468,19 @@ class TestRelease:
     def test_after_the_result_changes_nothing(self, bench: Bench) -> None:
         bench.claim()
         bench.finish(SENT)
-        bench.ledger.release(FIRST, tally=Tally(7), window_ends_at=None)
+        bench.release(tally=Tally(7), window_ends_at=None)
 
         assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
 
     def test_after_its_request_was_concluded_changes_nothing(self, bench: Bench) -> None:
         bench.claim()
         bench.conclude(now=HOLD_UNTIL + SKEW)
-        bench.ledger.release(FIRST, tally=Tally(7), window_ends_at=None)
+        bench.release(tally=Tally(7), window_ends_at=None)
 
         assert bench.claim(SECOND) == WindowActive(HOLD_UNTIL)
 
     def test_without_a_claim_changes_nothing(self, bench: Bench) -> None:
-        bench.ledger.release(FIRST, tally=Tally(7), window_ends_at=WINDOW_ENDS_AT)
+        bench.release(tally=Tally(7), window_ends_at=WINDOW_ENDS_AT)
 
         assert bench.claim(attempts=0) is None
 
@@ -509,14 +500,14 @@ class TestConclude:
         self, bench: Bench, window_ends_at: float | None
     ) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=window_ends_at)
+        bench.release(tally=Tally(1), window_ends_at=window_ends_at)
 
         assert bench.conclude() is None
         assert bench.claim() == AlreadyAnswered(FAILED)
 
     def test_of_a_released_request_leaves_the_window_held(self, bench: Bench) -> None:
         bench.claim()
-        bench.ledger.release(FIRST, tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
+        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
         bench.conclude()
 
         assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
@@ -557,15 +548,176 @@ class TestConclude:
         assert bench.conclude(later, life_id="life-2") is None
         assert bench.claim(life_id="life-2") == AlreadyAnswered(later)
 
-    def test_is_refused_when_the_request_id_belongs_to_another_user(self, bench: Bench) -> None:
-        bench.conclude()
 
-        assert bench.conclude(user_id="u2") == RequestIdReused()
+class TestWhatWasSeenIsOutOfDate:
+    """An execution looks up early and decides late; others go on meanwhile."""
 
-    def test_is_refused_when_another_user_claimed_the_request_id(self, bench: Bench) -> None:
+    def test_a_claim_of_a_request_that_was_answered_since_is_refused(self, bench: Bench) -> None:
+        seen = bench.look_up()
+        bench.claim()
+        bench.finish(REJECTED, window_ends_at=None)
+
+        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), seen)
+
+        assert refusal == AlreadyAnswered(REJECTED)
+
+    def test_a_claim_of_a_request_that_was_answered_and_filed_since_is_refused(
+        self, bench: Bench
+    ) -> None:
+        seen = bench.look_up()
+        bench.claim()
+        bench.finish(REJECTED, window_ends_at=None)
+        bench.claim(SECOND)
+        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+
+        refusal = bench.claim(replace(FIRST, claim_id="claim-3"), seen)
+
+        assert refusal == AlreadyAnswered(REJECTED)
+
+    def test_a_claim_of_a_request_that_was_concluded_since_is_refused(self, bench: Bench) -> None:
+        bench.claim(SECOND)
+        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+        seen = bench.look_up()
+        bench.conclude(SKIPPED)
+
+        assert bench.claim(FIRST, seen) == AlreadyAnswered(SKIPPED)
+
+    def test_a_claim_of_a_user_whose_window_was_taken_since_is_refused(self, bench: Bench) -> None:
+        seen = bench.look_up()
+        bench.claim(SECOND)
+
+        assert bench.claim(FIRST, seen) == WindowActive(HOLD_UNTIL)
+
+    def test_a_claim_is_made_when_the_window_was_freed_since(self, bench: Bench) -> None:
+        seen = bench.look_up()
+        bench.claim(SECOND)
+        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+
+        assert bench.claim(FIRST, seen) is None
+
+    def test_a_conclusion_of_a_request_that_was_claimed_since_is_refused(
+        self, bench: Bench
+    ) -> None:
+        seen = bench.look_up()
         bench.claim()
 
-        assert bench.conclude(user_id="u2") == RequestIdReused()
+        assert bench.conclude(SKIPPED, seen=seen) == InProgress(HOLD_UNTIL, Tally(1))
+
+    def test_a_conclusion_of_a_request_that_was_concluded_since_is_refused(
+        self, bench: Bench
+    ) -> None:
+        seen = bench.look_up()
+        bench.conclude(SKIPPED)
+        later = replace(SKIPPED, occurred_at="later")
+
+        assert bench.conclude(later, seen=seen) == AlreadyAnswered(SKIPPED)
+
+    def test_a_conclusion_in_another_life_that_was_concluded_since_is_refused(
+        self, bench: Bench
+    ) -> None:
+        bench.conclude(FAILED)
+        seen = bench.look_up()
+        later = replace(FAILED, occurred_at="later")
+        bench.conclude(later, life_id="life-2")
+
+        refusal = bench.conclude(replace(FAILED, reason="other"), seen=seen, life_id="life-2")
+
+        assert refusal == AlreadyAnswered(later)
+
+    def test_a_result_is_recorded_whatever_was_filed_since(self, bench: Bench) -> None:
+        bench.claim()
+        seen = bench.look_up()
+        bench.conclude(replace(SKIPPED, request_id="r2"))
+
+        assert bench.finish(SENT, seen=seen) == SENT
+        assert bench.claim(replace(FIRST, claim_id="claim-3")) == AlreadyAnswered(SENT)
+
+
+class TestTable:
+    """The writing itself."""
+
+    CHANGE = Change(UserRecord(window_ends_at=START + 0.125, request_id="r1", claim_id="claim-1"))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            CHANGE,
+            Change(
+                UserRecord(
+                    START,
+                    "r1",
+                    "life",
+                    "claim",
+                    Tally(3, 1),
+                    SENT,
+                    sent_count=2,
+                    last_sent_at=START,
+                )
+            ),
+            Change(
+                UserRecord(request_id="r1"), files=Filed(replace(SENT, request_id="r0"), "life")
+            ),
+        ],
+    )
+    def test_what_is_written_is_read(self, bench: Bench, change: Change) -> None:
+        written = bench.table.write(bench.look_up(), change)
+
+        assert written == bench.look_up()
+        assert written == Standing(Subject("u1", "r1"), 1, change.user or UserRecord())
+
+    def test_an_answer_is_filed_without_a_record_of_the_user(self, bench: Bench) -> None:
+        filed = Filed(SENT, "life-1")
+        bench.table.write(bench.look_up(), Change(None, files=filed))
+
+        assert bench.look_up() == Standing(Subject("u1", "r1"), 1, filed=filed)
+
+    def test_an_answer_that_is_filed_is_read_for_its_request_only(self, bench: Bench) -> None:
+        bench.table.write(bench.look_up(), Change(None, files=Filed(SENT, "life-1")))
+
+        assert bench.look_up(request_id="r2").filed is None
+
+    @pytest.mark.parametrize("files", [None, Filed(replace(SENT, request_id="r0"), "life")])
+    def test_a_change_on_an_older_version_is_not_written(
+        self, bench: Bench, files: Filed | None
+    ) -> None:
+        seen = bench.look_up()
+        bench.table.write(seen, self.CHANGE)
+
+        assert bench.table.write(seen, Change(UserRecord(request_id="r2"), files)) is None
+        assert bench.look_up().user == self.CHANGE.user
+
+    @pytest.mark.parametrize("files", [None, Filed(replace(SENT, request_id="r0"), "life")])
+    def test_a_write_that_was_repeated_after_its_reply_was_lost_is_written(
+        self, bench: Bench, files: Filed | None
+    ) -> None:
+        seen = bench.look_up()
+        change = replace(self.CHANGE, files=files)
+        written = bench.table.write(seen, change)
+
+        assert bench.table.write(seen, change) == written == bench.look_up()
+
+    def test_many_are_read_at_once_in_their_order(self, bench: Bench) -> None:
+        bench.claim()
+        bench.claim(Claim("claim-2", "r2", "u2"))
+        bench.conclude(replace(SKIPPED, request_id="r3"))
+        subjects = [
+            Subject("u2", "r2"),
+            *(Subject(f"user {number}", "r") for number in range(150)),
+            Subject("u1", "r3"),
+            Subject("u1", "r1"),
+        ]
+
+        standings = bench.table.read(subjects)
+
+        assert [each.subject for each in standings] == subjects
+        assert standings[0].user.claim_id == "claim-2"
+        assert standings[-2].filed == Filed(replace(SKIPPED, request_id="r3"), "life-1")
+        assert standings[-1].is_latest
+
+    def test_users_and_requests_with_odd_names_are_told_apart(self, bench: Bench) -> None:
+        bench.claim(Claim("claim-1", "b#c", "a"))
+
+        assert bench.claim(Claim("claim-2", "c", "a#b")) is None
 
 
 class TestTableInTrouble:
@@ -585,96 +737,114 @@ class TestTableInTrouble:
         return []
 
     @pytest.fixture
-    def ledger(self, client: "DynamoDBClient", pauses: list[float]) -> DynamoDbLedger:
-        return DynamoDbLedger(client, "table", history_days=90, pause=pauses.append)
-
-    def claim(self, ledger: DynamoDbLedger) -> ClaimRefusal | None:
-        return ledger.claim(
-            FIRST, life_id="life-1", tally=Tally(), now=START, hold_until=HOLD_UNTIL
-        )
-
-    def test_a_conflict_with_another_transaction_is_tried_again(
-        self, ledger: DynamoDbLedger, replies: Stubber, pauses: list[float]
-    ) -> None:
-        _add_conflicts(replies, 1)
-        replies.add_response("transact_write_items", {})
-
-        with replies:
-            assert self.claim(ledger) is None
-        assert len(pauses) == 1
-
-    def test_conflicts_without_end_are_an_outage(
-        self, ledger: DynamoDbLedger, replies: Stubber, pauses: list[float]
-    ) -> None:
-        _add_conflicts(replies, 5)
-
-        with replies, pytest.raises(LedgerUnavailableError, match="TransactionConflict"):
-            self.claim(ledger)
-        assert len(pauses) == 4
+    def table(self, client: "DynamoDBClient", pauses: list[float]) -> DynamoDbTable:
+        return DynamoDbTable(client, "table", history_days=90, pause=pauses.append)
 
     @pytest.mark.parametrize(
-        "code",
-        [
-            "ProvisionedThroughputExceededException",
-            "ThrottlingException",
-            "InternalServerError",
-            "ResourceNotFoundException",
-            "AccessDeniedException",
-        ],
+        "code", ["ConditionalCheckFailedException", "TransactionConflictException"]
     )
-    def test_an_error_of_the_table_is_an_outage(
-        self, ledger: DynamoDbLedger, replies: Stubber, code: str
+    def test_a_write_that_meets_another_is_not_written(
+        self, table: DynamoDbTable, replies: Stubber, code: str
     ) -> None:
-        replies.add_client_error("transact_write_items", code)
-
-        with replies, pytest.raises(LedgerUnavailableError, match=code):
-            self.claim(ledger)
-
-    def test_a_result_recorded_while_the_window_was_found_lost_is_the_one_on_record(
-        self, ledger: DynamoDbLedger, replies: Stubber
-    ) -> None:
-        lost = {"Code": "ConditionalCheckFailed", "Item": {"claim_id": {"S": "claim-9"}}}
-        answered = {"status": {"S": "failed"}, "result": {"S": FAILED.to_json()}}
-        _add_cancellation(replies, {"Code": "None"}, lost)
-        _add_cancellation(
-            replies, {"Code": "ConditionalCheckFailed", "Item": answered}, {"Code": "None"}
-        )
+        replies.add_client_error("put_item", code)
 
         with replies:
-            on_record = ledger.finish(
-                FIRST,
-                SENT,
-                life_id="life-1",
-                answered_at=ANSWERED_AT,
-                window_ends_at=WINDOW_ENDS_AT,
-            )
-        assert on_record == FAILED
+            assert table.write(NEVER_SEEN, TestTable.CHANGE) is None
+
+    def test_a_transaction_that_meets_another_is_not_written(
+        self, table: DynamoDbTable, replies: Stubber
+    ) -> None:
+        _add_cancellation(replies, "TransactionConflict", "None")
+
+        with replies:
+            assert table.write(NEVER_SEEN, Change(None, files=Filed(SENT, "life-1"))) is None
+
+    @pytest.mark.parametrize("change", [TestTable.CHANGE, Change(None, files=Filed(SENT, "life"))])
+    @pytest.mark.parametrize("code", OUTAGES)
+    def test_an_error_of_the_table_is_an_outage_of_the_write(
+        self, table: DynamoDbTable, replies: Stubber, code: str, change: Change
+    ) -> None:
+        replies.add_client_error("put_item" if change.user else "transact_write_items", code)
+
+        with replies, pytest.raises(LedgerUnavailableError, match=code):
+            table.write(NEVER_SEEN, change)
+
+    @pytest.mark.parametrize("code", OUTAGES)
+    def test_an_error_of_the_table_is_an_outage_of_the_read(
+        self, table: DynamoDbTable, replies: Stubber, code: str
+    ) -> None:
+        replies.add_client_error("batch_get_item", code)
+
+        with replies, pytest.raises(LedgerUnavailableError, match=code):
+            table.read([NEVER_SEEN.subject])
 
     def test_a_throttled_action_of_a_transaction_is_an_outage(
-        self, ledger: DynamoDbLedger, replies: Stubber
+        self, table: DynamoDbTable, replies: Stubber
     ) -> None:
-        _add_cancellation(replies, {"Code": "None"}, {"Code": "ThrottlingError"})
+        _add_cancellation(replies, "None", "ThrottlingError")
 
         with replies, pytest.raises(LedgerUnavailableError):
-            self.claim(ledger)
+            table.write(NEVER_SEEN, Change(None, files=Filed(SENT, "life-1")))
 
-    def test_no_connection_is_an_outage(self, ledger: DynamoDbLedger, name: str) -> None:
+    def test_keys_that_the_table_left_unread_are_read_again(
+        self, table: DynamoDbTable, replies: Stubber, pauses: list[float]
+    ) -> None:
+        key = {"pk": {"S": "USER#u1"}, "sk": {"S": "USER"}}
+        replies.add_response(
+            "batch_get_item", {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [key]}}}
+        )
+        replies.add_response(
+            "batch_get_item", {"Responses": {"table": [{**key, "version": {"N": "7"}}]}}
+        )
+        replies.add_response("batch_get_item", {"Responses": {}})
+
+        with replies:
+            assert table.read([NEVER_SEEN.subject]) == [replace(NEVER_SEEN, version=7)]
+        assert len(pauses) == 1
+
+    def test_keys_that_are_never_read_are_an_outage(
+        self, table: DynamoDbTable, replies: Stubber
+    ) -> None:
+        key = {"pk": {"S": "USER#u1"}, "sk": {"S": "USER"}}
+        left: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [key]}}}
+        for _ in range(4):
+            replies.add_response("batch_get_item", left)
+
+        with replies, pytest.raises(LedgerUnavailableError, match="unread"):
+            table.read([NEVER_SEEN.subject])
+
+    def test_no_connection_is_an_outage(self, table: DynamoDbTable) -> None:
         nobody = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
-        unreachable = replace(ledger, client=nobody.client("dynamodb"))
+        unreachable = replace(table, client=nobody.client("dynamodb"))
 
         with pytest.raises(LedgerUnavailableError, match="Could not connect"):
-            self.claim(unreachable)
+            unreachable.write(NEVER_SEEN, TestTable.CHANGE)
+
+    def test_a_record_that_others_change_all_the_time_is_an_outage(self) -> None:
+        class BusyTable(InMemoryTable):
+            def write(self, seen: Standing, change: Change) -> Standing | None:
+                return None
+
+        with pytest.raises(LedgerUnavailableError, match="all the time"):
+            Bench(BusyTable()).claim()
+
+    def test_items_expire_when_the_history_is_over(self, aws: LocalAws, name: str) -> None:
+        aws.create_table(name, "pk", "sk")
+        client: DynamoDBClient = aws.client("dynamodb")
+        table = DynamoDbTable(client, name, history_days=90, clock=lambda: START)
+        table.write(NEVER_SEEN, Change(UserRecord(request_id="r1"), Filed(SENT, "life")))
+        table.write(replace(NEVER_SEEN, subject=Subject("u2", "r")), Change(None, Filed(SENT, "l")))
+
+        items = client.scan(TableName=name)["Items"]
+
+        assert {item["expires_at"]["N"] for item in items} == {str(int(START) + 90 * 86_400)}
+        assert len(items) == 4
 
 
-def _add_conflicts(replies: Stubber, times: int) -> None:
-    for _ in range(times):
-        _add_cancellation(replies, {"Code": "TransactionConflict"}, {"Code": "None"})
-
-
-def _add_cancellation(replies: Stubber, *reasons: dict[str, Any]) -> None:
+def _add_cancellation(replies: Stubber, *codes: str) -> None:
     replies.add_client_error(
         "transact_write_items",
         "TransactionCanceledException",
-        f"Transaction cancelled: {[reason['Code'] for reason in reasons]}",
-        modeled_fields={"CancellationReasons": list(reasons)},
+        f"Transaction cancelled: {codes}",
+        modeled_fields={"CancellationReasons": [{"Code": code} for code in codes]},
     )

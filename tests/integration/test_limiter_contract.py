@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +14,6 @@ from invitations.ports import GateKeeper
 from local.aws import LocalAws
 from local.processes import free_port
 from tests.fakes import START, InMemoryGateKeeper
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
 
 GATE = Gate(
     burst_at=START + 0.125,
@@ -49,13 +45,7 @@ def in_memory() -> Bench:
 
 @pytest.fixture
 def table(aws: LocalAws, name: str) -> str:
-    client: DynamoDBClient = aws.client("dynamodb")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
+    aws.create_table(name, "pk", "sk")
     return name
 
 

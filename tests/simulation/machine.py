@@ -99,6 +99,47 @@ class Simulation(RuleBasedStateMachine):
             self.world.run(execution, steps=steps_to_live)
             self.world.kill(execution)
 
+    @rule(
+        user_id=st.sampled_from(USERS),
+        seconds=st.sampled_from([0.5, 10.0, 59.0]),
+        offset=offsets,
+    )
+    def die_after_a_late_call(self, user_id: str, seconds: float, offset: float) -> None:
+        """Nobody learns what became of the call; the next comes as soon as it may."""
+        self.wait_for_the_end_of(user_id, 3.0)
+        self.world.ask({"user_id": user_id}, Trigger.QUEUE)
+        execution = self.world.deliver(self.world.messages[-1], offset)
+        if execution is not None and self.world.run_to(execution, "api"):
+            self.world.advance(seconds)
+            self.world.step(execution)
+            self.world.kill(execution)
+        self.ask_when_the_window_ends(user_id, 3.0, offset)
+
+    @rule(user_id=st.sampled_from(USERS), offset=offsets, answer=answers)
+    def ask_twice(self, user_id: str, offset: float, answer: ApiAnswer) -> None:
+        """Whatever the first call was answered, the second request comes right after it."""
+        for _ in range(2):
+            self.world.ask({"user_id": user_id}, Trigger.QUEUE)
+            self.world.deliver_and_run(self.world.messages[-1], offset, answer)
+
+    @rule(
+        user_id=st.sampled_from(USERS),
+        steps=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+        offset=offsets,
+    )
+    def race(self, user_id: str, steps: tuple[int, int], offset: float) -> None:
+        """Two executions begin for one user; each decides on what it has seen until then."""
+        racing = []
+        for _ in steps:
+            self.world.ask({"user_id": user_id}, Trigger.QUEUE)
+            racing.append(self.world.deliver(self.world.messages[-1], offset))
+        for execution, number in zip(racing, steps, strict=True):
+            assert execution is not None
+            self.world.run(execution, steps=number)
+        for execution in racing:
+            assert execution is not None
+            self.world.run(execution)
+
     @precondition(lambda self: self.world.deliverable())
     @rule(pick=picks, offset=offsets)
     def record_late(self, pick: int, offset: float) -> None:
@@ -111,7 +152,7 @@ class Simulation(RuleBasedStateMachine):
         self.world.down.add("ledger")
         self.world.run(execution)
         self.world.down.discard("ledger")
-        for user_id in list(self.world.ledger.users):
+        for user_id in list(self.world.table.users):
             self.ask_when_the_window_ends(user_id, 3.0, offset)
 
     @rule(order=st.randoms(use_true_random=False), offset=offsets)
@@ -150,10 +191,10 @@ class Simulation(RuleBasedStateMachine):
         due = [each.visible_at for each in self.world.messages if not each.acknowledged]
         self.world.advance(max(0.0, min(due, default=0.0) - self.world.now))
 
-    @precondition(lambda self: self.world.ledger.users)
+    @precondition(lambda self: self.world.table.users)
     @rule(pick=picks, seconds=st.sampled_from([-1.0, 0.0, 1.0]))
     def wait_for_a_window(self, pick: int, seconds: float) -> None:
-        ends = [user.window_ends_at or 0 for user in self.world.ledger.users.values()]
+        ends = [user.window_ends_at or 0 for user in self.world.table.users.values()]
         self.world.advance(max(0, ends[pick % len(ends)] + seconds - self.world.now))
 
     @rule(
@@ -162,10 +203,13 @@ class Simulation(RuleBasedStateMachine):
         offset=offsets,
     )
     def ask_when_the_window_ends(self, user_id: str, seconds: float, offset: float) -> None:
-        ends_at = self.world.ledger.users[user_id].window_ends_at or 0
-        self.world.advance(max(0, ends_at + seconds - self.world.now))
+        self.wait_for_the_end_of(user_id, seconds)
         self.world.ask({"user_id": user_id}, Trigger.QUEUE)
         self.world.deliver_and_run(self.world.messages[-1], offset)
+
+    def wait_for_the_end_of(self, user_id: str, seconds: float) -> None:
+        ends_at = self.world.table.users[user_id].window_ends_at or 0
+        self.world.advance(max(0, ends_at + seconds - self.world.now))
 
     @rule(port=st.sampled_from(["ledger", "topic", "queue", "secret"]))
     def break_or_mend(self, port: str) -> None:

@@ -9,9 +9,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from invitations import models, service
 from invitations.errors import QueueUnavailableError
+from invitations.ledger import Change, ClaimRefusal, Ledger, Standing, Subject
 from invitations.models import (
     Claim,
-    ClaimRefusal,
     Queued,
     Result,
     Status,
@@ -21,53 +21,69 @@ from invitations.models import (
 )
 from invitations.observability import logger
 from invitations.service import ReinviteService
-from tests.fakes import InMemoryLedger
+from tests.fakes import InMemoryTable
 from tests.simulation.machine import HISTORY_STEPS, Simulation
 from tests.simulation.world import World
 
 MOST_HISTORIES = 5_000
 
 
-class ClaimsWithoutCondition(InMemoryLedger):
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        self.users[claim.user_id].window_ends_at = None
-        return super().claim(claim, life_id=life_id, tally=tally, now=now, hold_until=hold_until)
+class SeesNoWindow(InMemoryTable):
+    def standing(self, subject: Subject) -> Standing:
+        standing = super().standing(subject)
+        return replace(standing, user=replace(standing.user, window_ends_at=None))
 
 
-class SettlesWhoeverOwnsTheWindow(InMemoryLedger):
-    def _settle_window(self, claim: Claim, window_ends_at: float | None) -> None:
-        self.users[claim.user_id].claim_id = claim.claim_id
-        super()._settle_window(claim, window_ends_at)
+class SettlesWhoeverOwnsTheWindow(Ledger):
+    def _change(self, about: Any, seen: Standing | None, decide: Any) -> Any:
+        def decide_as_owner(standing: Standing) -> Any:
+            if isinstance(about, Claim):
+                standing = replace(standing, user=replace(standing.user, claim_id=about.claim_id))
+            return decide(standing)
+
+        return super()._change(about, seen, decide_as_owner)
+
+    def finish(self, claim: Claim, seen: Standing | None, result: Result, **terms: Any) -> Result:
+        self.release(claim, None, tally=Tally(), window_ends_at=terms["window_ends_at"])
+        return super().finish(claim, None, result, **terms)
 
 
-class StoresNoResult(InMemoryLedger):
-    def finish(self, claim: Claim, result: Result, **terms: Any) -> Result:
-        self._settle_window(claim, terms["window_ends_at"])
+class StoresNoResult(Ledger):
+    def finish(self, claim: Claim, seen: Standing | None, result: Result, **terms: Any) -> Result:
+        self.release(claim, seen, tally=Tally(), window_ends_at=terms["window_ends_at"])
         return result
 
 
-class ComparesWithoutSkew(InMemoryLedger):
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        return super().claim(
-            claim,
-            life_id=life_id,
-            tally=tally,
-            now=now + models.CLOCK_SKEW_SECONDS,
-            hold_until=hold_until,
-        )
+class ForgetsTheAnswerThatAClaimReplaces(Ledger):
+    def _change(self, about: Any, seen: Standing | None, decide: Any) -> Any:
+        def decide_without_filing(standing: Standing) -> Any:
+            decision = decide(standing)
+            if isinstance(decision, Change) and decision.user is not None:
+                return replace(decision, files=None)
+            return decision
+
+        return super()._change(about, seen, decide_without_filing)
 
 
-class HoldsFromTheClaim(InMemoryLedger):
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        return super().claim(
-            claim, life_id=life_id, tally=tally, now=now, hold_until=hold_until - 60
-        )
+class WritesOnAnyVersion(InMemoryTable):
+    def write(self, seen: Standing, change: Change) -> Standing | None:
+        return super().write(self.standing(seen.subject), change)
+
+
+class ComparesWithoutSkew(InMemoryTable):
+    def standing(self, subject: Subject) -> Standing:
+        standing = super().standing(subject)
+        ends_at = standing.user.window_ends_at
+        if ends_at is None:
+            return standing
+        early = replace(standing.user, window_ends_at=ends_at - models.CLOCK_SKEW_SECONDS)
+        return replace(standing, user=early)
+
+
+class HoldsFromTheClaim(Ledger):
+    def claim(self, claim: Claim, seen: Standing | None, **terms: Any) -> Standing | ClaimRefusal:
+        short = {**terms, "hold_until": terms["hold_until"] - 60}
+        return super().claim(claim, seen, **short)
 
 
 class FreesTheWindowOnTimeOut(ReinviteService):
@@ -109,20 +125,23 @@ class Mutant:
 
     name: str
     make_service: type[ReinviteService] = ReinviteService
-    make_ledger: type[InMemoryLedger] = InMemoryLedger
+    make_ledger: type[Ledger] = Ledger
+    make_table: type[InMemoryTable] = InMemoryTable
 
     def make_world(self) -> World:
-        return World(self.make_service, self.make_ledger())
+        return World(self.make_service, self.make_ledger, self.make_table())
 
 
 MUTANTS = [
-    Mutant("claim without condition", make_ledger=ClaimsWithoutCondition),
+    Mutant("window not looked at", make_table=SeesNoWindow),
+    Mutant("written on any version", make_table=WritesOnAnyVersion),
     Mutant("owner of the window not checked", make_ledger=SettlesWhoeverOwnsTheWindow),
     Mutant("window freed on time-out", FreesTheWindowOnTimeOut),
     Mutant("window held from the claim only", make_ledger=HoldsFromTheClaim),
-    Mutant("clocks compared without skew", make_ledger=ComparesWithoutSkew),
+    Mutant("clocks compared without skew", make_table=ComparesWithoutSkew),
     Mutant("finish after publish", PublishesBeforeFinishing),
     Mutant("result not stored", make_ledger=StoresNoResult),
+    Mutant("replaced answer not filed", make_ledger=ForgetsTheAnswerThatAClaimReplaces),
     Mutant("skip not stored", SkipsWithoutRecord),
     Mutant("acknowledge before deferring", AcknowledgesBeforeDeferring),
     Mutant("deferring with a new request_id", DefersUnderANewName),

@@ -26,10 +26,10 @@ from invitations.errors import (
     TopicUnavailableError,
 )
 from invitations.gate import Gate, Pace
+from invitations.ledger import Change, Ledger, Standing, Subject
 from invitations.models import (
     Answered,
     CallOutcome,
-    Claim,
     Copy,
     Delivery,
     NeverSent,
@@ -41,7 +41,7 @@ from invitations.models import (
 )
 from invitations.ports import T
 from invitations.service import Policy, ReinviteService
-from tests.fakes import START, FakeKeys, InMemoryGateKeeper, InMemoryLedger, one_by_one
+from tests.fakes import START, FakeKeys, InMemoryGateKeeper, InMemoryTable, one_by_one
 
 WINDOW_SECONDS = 300.0
 EXECUTION_SECONDS = 60.0
@@ -150,7 +150,8 @@ class World:
     """Times are true epoch seconds; executions read clocks that are up to a second off."""
 
     make_service: ServiceFactory = ReinviteService
-    ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    make_ledger: type[Ledger] = Ledger
+    table: InMemoryTable = field(default_factory=InMemoryTable)
 
     def __post_init__(self) -> None:
         self.now = START
@@ -307,8 +308,7 @@ class World:
         """The table deletes what has expired, by a clock of its own."""
         for name, written_at in list(self._written_at.items()):
             if written_at + HISTORY_SECONDS - 2 < self.now:
-                self.ledger.users.pop(name, None)
-                self.ledger.requests.pop(name, None)
+                self.table.forget(name)
                 del self._written_at[name]
 
     def repeatable(self) -> list[Message]:
@@ -328,20 +328,23 @@ class World:
 
     # The ports, as an execution sees them.
 
-    def claim(self, claim: Claim, **terms: Any) -> Any:
-        self._current().request_id = claim.request_id
-        return self._write(claim, lambda: self.ledger.claim(claim, **terms))
+    def read_records(self, subjects: Sequence[Subject]) -> list[Standing]:
+        """The users first and then what is filed, as the table does; anything may come between."""
+        (subject,) = subjects
+        self._current().request_id = subject.request_id
+        standing = self._call("ledger", lambda: self.table.standing(subject))
+        if not standing.version or standing.is_latest:
+            return [standing]
+        filed = self._call("ledger", lambda: self.table.filed.get(subject))
+        return [replace(standing, filed=filed)]
 
-    def finish(self, claim: Claim, result: Result, **terms: Any) -> Result:
-        on_record: Result = self._write(claim, lambda: self.ledger.finish(claim, result, **terms))
-        return on_record
+    def write_record(self, seen: Standing, change: Change) -> Standing | None:
+        def write() -> Standing | None:
+            self._written_at[seen.subject.user_id] = self.now
+            return self.table.write(seen, change)
 
-    def release(self, claim: Claim, **terms: Any) -> None:
-        self._write(claim, lambda: self.ledger.release(claim, **terms))
-
-    def conclude(self, result: Result, user_id: str, **terms: Any) -> Any:
-        claim = Claim("", result.request_id, user_id)
-        return self._write(claim, lambda: self.ledger.conclude(result, user_id, **terms))
+        written: Standing | None = self._call("ledger", write)
+        return written
 
     @property
     def last_known(self) -> Gate:
@@ -429,15 +432,9 @@ class World:
         self._pause("sleep")
         self.now = max(self.now, wakes_at)
 
-    def _write(self, claim: Claim, effect: Callable[[], Any]) -> Any:
-        def write() -> Any:
-            self._written_at[claim.user_id] = self._written_at[claim.request_id] = self.now
-            return effect()
-
-        return self._call("ledger", write)
-
     def _recorded(self) -> list[Result]:
-        return [each.result for each in self.ledger.requests.values() if each.result is not None]
+        latest = [user.result for user in self.table.users.values() if user.result is not None]
+        return [*latest, *(filed.result for filed in self.table.filed.values())]
 
     def _call(self, port: str, effect: Callable[[], Any]) -> Any:
         """A call of a port: it may fail before its effect, and its reply may be lost after it."""
@@ -464,7 +461,7 @@ class World:
             return self.now + clock_offset
 
         return self.make_service(
-            ledger=self,
+            ledger=self.make_ledger(_Table(self.read_records, self.write_record), lambda _: None),
             gate=self,
             api=_Api(lambda user_id, api_key: self._invite(user_id, api_key, clock)),
             keys=self,
@@ -496,6 +493,12 @@ class World:
 
     def _name(self, kind: str) -> str:
         return f"{kind}-{next(self._numbers[kind])}"
+
+
+@dataclass(frozen=True)
+class _Table:
+    read: Callable[[Sequence[Subject]], list[Standing]]
+    write: Callable[[Standing, Change], Standing | None]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from bench.driver import item_bytes
 from bench.prices import Item
 from bench.quota import FUNCTION, Drained, Tally
 
-GATE = {"TableName": "t", "Key": {"pk": {"S": "LIMITER"}}}
+GATE = {"TableName": "t", "Key": {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}}
 
 
 def call(service: str, operation: str, *item_sizes: int, **parameters: object) -> dict[str, Any]:
@@ -30,6 +30,11 @@ def call(service: str, operation: str, *item_sizes: int, **parameters: object) -
         (call("dynamodb", "TransactWriteItems", 100, 1500), Item.TABLE_WRITES, 6),
         (call("dynamodb", "GetItem", ConsistentRead=True), Item.TABLE_READS, 1),
         (call("dynamodb", "GetItem"), Item.TABLE_READS, 0.5),
+        (
+            call("dynamodb", "BatchGetItem", RequestItems={"t": {"Keys": [{}] * 7}}),
+            Item.TABLE_READS,
+            3.5,
+        ),
         (call("sns", "PublishBatch", Message="x" * 60_000), Item.TOPIC, 1),
         (call("sns", "PublishBatch", Message="x" * 70_000), Item.TOPIC, 2),
         (call("sqs", "SendMessageBatch"), Item.QUEUE, 1),
@@ -57,11 +62,17 @@ def test_what_each_record_asks_is_told_from_what_the_batch_asks() -> None:
         *[call("dynamodb", "PutItem", 10)] * 20,
         call("sns", "PublishBatch"),
         call("dynamodb", "UpdateItem", 100, **GATE),
+        call(
+            "dynamodb",
+            "BatchGetItem",
+            RequestItems={"t": {"Keys": [{}] * 10, "ConsistentRead": True}},
+        ),
     ]
 
     per_record, per_batch = split(calls, 10)
 
     assert per_record[Item.TABLE_WRITES] == 2
+    assert per_record[Item.TABLE_READS] == 1
     assert per_batch[Item.TOPIC] == 1
     assert not per_record[Item.TOPIC]
     assert not per_batch[Item.TABLE_WRITES]

@@ -39,6 +39,7 @@ SENT = answer_request(
     attempts=1,
     http_status=200,
     window_ends_at=NOW + 300,
+    sent_count=1,
 )
 
 
@@ -109,6 +110,7 @@ class TestResultSchema:
             attempts=attempts,
             http_status=http_status,
             window_ends_at=window_ends_at,
+            sent_count=3 if status is Status.SENT else None,
         )
 
         RESULTS.validate(published(result))

@@ -90,7 +90,7 @@ class TestSent:
         result = world.ask(correlation_id="c1")
 
         assert result == Result(
-            result_id="35ce61ed-a259-5ffd-9f6f-98f1e32fbe77",
+            result_id="14934dc5-4d50-5226-9bdd-d8cb4b4affec",
             request_id="r1",
             user_id="u1",
             correlation_id="c1",
@@ -102,6 +102,7 @@ class TestSent:
             occurred_at="2027-01-15T08:00:00.500Z",
             window_ends_at="2027-01-15T08:05:00.500Z",
             invitation_expires_at="2027-01-18T08:00:00.500Z",
+            sent_count=1,
         )
 
     def test_result_is_published(self, world: World) -> None:

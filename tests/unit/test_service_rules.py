@@ -281,7 +281,7 @@ class TestConservation:
         with pytest.raises(ExecutionDiedError):
             world.ask()
 
-        assert world.ledger.requests["r1"].result is not None
+        assert world.ledger.users["u1"].result is not None
 
     def test_a_copy_is_on_the_queue_before_the_message_may_go(self, world: World) -> None:
         world.queue.fail("defer", after_effect=True, error=ExecutionDiedError())
@@ -487,38 +487,29 @@ class TestInvalid:
         assert in_short(world.deliver(message)) == "invalid: malformed_progress"
 
 
-class TestReusedRequestId:
-    def test_ends_the_second_users_request_as_invalid(self, world: World) -> None:
-        world.ask("u1", "r1")
+class TestRequestIdOfTwoUsers:
+    """One order of the sender for many users may give all of them its own id."""
 
-        assert in_short(world.ask("u2", "r1", correlation_id="c2")) == "invalid: request_id_reused"
-        assert world.calls_for("u2") == []
+    def test_names_a_request_of_each(self, world: World) -> None:
+        outcomes = [world.ask("u1", "r1"), world.ask("u2", "r1")]
 
-    def test_is_told_with_the_request_it_names(self, world: World) -> None:
-        world.ask("u1", "r1")
-        world.ask("u2", "r1", correlation_id="c2")
+        assert [in_short(outcome) for outcome in outcomes] == ["sent: invited"] * 2
 
-        result = world.topic.published[-1]
-        assert (result.request_id, result.correlation_id, result.user_id) == ("r1", "c2", None)
-
-    def test_parks_the_message(self, world: World) -> None:
+    def test_gives_each_a_result_of_its_own(self, world: World) -> None:
         world.ask("u1", "r1")
         world.ask("u2", "r1")
 
-        assert [parked.reason for parked in world.queue.parked] == ["request_id_reused"]
+        first, second = world.topic.published
+        assert first.result_id != second.result_id
 
-    def test_is_noticed_without_a_call_too(self, world: World) -> None:
-        world.ask("u1", "r1")
-
-        outcome = world.ask("u2", "r1", not_after="2020-01-01")
-
-        assert in_short(outcome) == "invalid: request_id_reused"
-
-    def test_leaves_the_first_users_result(self, world: World) -> None:
+    def test_answers_each_as_before_when_it_comes_again(self, world: World) -> None:
         world.ask("u1", "r1")
         world.ask("u2", "r1")
+        world.deliver(world.message("u1", "r1"))
+        world.deliver(world.message("u2", "r1"))
 
-        assert in_short(world.deliver(world.message("u1", "r1"))) == "sent: invited"
+        assert world.topic.published[:2] == world.topic.published[2:]
+        assert len(world.api.calls) == 2
 
 
 class TestIdentity:

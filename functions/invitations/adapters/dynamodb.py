@@ -1,318 +1,234 @@
-"""The ledger: one table with an item for each user's window and one for each request.
+"""The ledger's table.
 
-| pk | attributes |
-|---|---|
-| `USER#<user_id>` | `window_ends_at`, `claim_id`, `request_id`, `sent_count`, `last_sent_at` |
-| `REQUEST#<request_id>` | `user_id`, `attempts`, `pardons`, `claim_id`, `claim_ends_at`, and once |
-| | it is answered `status`, `result`, `life_id` |
+| pk | sk | attributes |
+|---|---|---|
+| `USER#<user_id>` | `USER` | `version` and what else `UserRecord` says |
+| `USER#<user_id>` | `REQUEST#<request_id>` | `result`, `life_id` of an earlier request |
 
 All times are epoch seconds. Items expire long after anything can ask for them (`expires_at`); no
-condition trusts the expiry, because the table deletes late.
-
-Two executions and one user; W is the window, and one conditional write decides:
-
-    A  claim ───── call ──── finish              window_ends_at = answer + W
-    B        claim: refused, WindowActive        condition: window_ends_at <= now - skew
-    B                       └────── W ──────┘ claim ───── call
+rule trusts the expiry, because the table deletes late.
 """
 
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invitations.errors import LedgerUnavailableError
-from invitations.models import (
-    CLOCK_SKEW_SECONDS,
-    AlreadyAnswered,
-    AttemptsBehind,
-    Claim,
-    ClaimRefusal,
-    ConclusionRefusal,
-    InProgress,
-    RequestIdReused,
-    Result,
-    Status,
-    Tally,
-    WindowActive,
-    window_is_over,
-)
+from invitations.ledger import Change, Filed, Standing, Subject, UserRecord
+from invitations.models import Result, Tally
+from invitations.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 Attribute = dict[str, str]
 Item = Mapping[str, Attribute]
 
+MOST_KEYS_AT_ONCE = 100
+
 _DAY_SECONDS = 86_400
-
-# Two transactions that meet on one item are both turned away, whatever their conditions say.
-_CONFLICT_TRIES = 5
-_CONFLICT_PAUSE_SECONDS = 0.05
-
-_ANOTHER_LIFE = "(#status = :failed AND life_id <> :life_id)"
-
-
-class _RefusedError(Exception):
-    """A condition did not hold; the items that stood in the way, in the order of the actions."""
-
-    def __init__(self, items: list[Item]) -> None:
-        super().__init__()
-        self.items = items
+_TRIES = 4
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class DynamoDbLedger:
+class DynamoDbTable:
     client: "DynamoDBClient"
     table_name: str
     history_days: int
+    clock: Clock = time.time
     pause: Callable[[float], None] = time.sleep
 
-    def claim(
-        self, claim: Claim, *, life_id: str, tally: Tally, now: float, hold_until: float
-    ) -> ClaimRefusal | None:
-        window = self._update(
-            _user_key(claim.user_id),
-            set_to={
-                "window_ends_at": _number(hold_until),
-                "claim_id": _string(claim.claim_id),
-                "request_id": _string(claim.request_id),
-                "expires_at": self._expiry(hold_until),
-            },
-            condition="attribute_not_exists(window_ends_at) OR window_ends_at <= :over",
-            values={":over": _over(now)},
-        )
-        request = self._update(
-            _request_key(claim.request_id),
-            set_to={
-                "user_id": _string(claim.user_id),
-                "claim_id": _string(claim.claim_id),
-                "claim_ends_at": _number(hold_until),
-                "attempts": _number(tally.attempts + 1),
-                "pardons": _number(tally.pardons),
-                "expires_at": self._expiry(hold_until),
-            },
-            remove=("status", "result", "life_id"),
-            condition="attribute_not_exists(pk) OR (user_id = :user_id AND "
-            f"((attribute_not_exists(#status) AND attempts <= :known) OR {_ANOTHER_LIFE}))",
-            values={
-                ":known": _number(tally.attempts),
-                ":failed": _string(Status.FAILED),
-                ":life_id": _string(life_id),
-            },
-        )
+    def read(self, subjects: Sequence[Subject]) -> list[Standing]:
+        users = self._get({_user_key(each.user_id) for each in subjects})
+        standings = [_standing(each, users.get(_user_key(each.user_id))) for each in subjects]
+        # A user without a record has no earlier request.
+        earlier = [each.subject for each in standings if each.version and not each.is_latest]
+        filed = self._get({_request_key(subject) for subject in earlier})
+        return [
+            replace(standing, filed=_filed(filed[_request_key(standing.subject)]))
+            if _request_key(standing.subject) in filed
+            else standing
+            for standing in standings
+        ]
+
+    def write(self, seen: Standing, change: Change) -> Standing | None:
+        user = None if change.user is None else self._put_user(seen, change.user)
         try:
-            self._transact(window, request)
-        except _RefusedError as refused:
-            return _claim_refusal(claim, tally, *refused.items)
-        return None
+            if change.files is not None:
+                first = {"Update": self._touch(seen)} if user is None else {"Put": user}
+                put = self._put_filed(seen, change.files, guarded=user is not None)
+                actions: Any = [first, {"Put": put}]
+                self.client.transact_write_items(TransactItems=actions)
+            elif user is not None:
+                self.client.put_item(**user)
+        except ClientError as error:
+            if not _others_were_faster(error):
+                raise _unavailable(error) from error
+            # The reply to this very write may have been lost, and the write was repeated.
+            if user is None or _stored(error) != user["Item"]:
+                return None
+        except BotoCoreError as error:
+            raise _unavailable(error) from error
+        return replace(seen, version=seen.version + 1, user=change.user or seen.user)
 
-    def finish(
-        self,
-        claim: Claim,
-        result: Result,
-        *,
-        life_id: str,
-        answered_at: float,
-        window_ends_at: float | None,
-    ) -> Result:
-        sent = result.status is Status.SENT
-        record = self._record(
-            result,
-            claim.user_id,
-            life_id=life_id,
-            moment=answered_at,
-            condition="attribute_not_exists(#status)" + (" OR #status = :failed" if sent else ""),
-            values={":failed": _string(Status.FAILED)} if sent else None,
-        )
-        settled = self._settle_window(claim, window_ends_at, answered_at if sent else None)
-        # When the window has passed to another claim, it is no longer this one's to set.
-        late = [[self._count_latest(claim, answered_at)], [self._count(claim)]] if sent else [[]]
-        for user in ([settled], *late):
-            try:
-                self._transact(record, *user)
-            except _RefusedError as refused:
-                stored = refused.items[0]
-                if "status" in stored:
-                    return _stored_result(stored)
-            else:
-                return result
-        raise LedgerUnavailableError("the table refused a write for no reason that it told")
-
-    def release(self, claim: Claim, *, tally: Tally, window_ends_at: float | None) -> None:
-        give_back = self._update(
-            _request_key(claim.request_id),
-            set_to={"attempts": _number(tally.attempts), "pardons": _number(tally.pardons)},
-            remove=("claim_id", "claim_ends_at"),
-            condition="claim_id = :claim_id",
-            values={":claim_id": _string(claim.claim_id)},
-        )
-        try:
-            self._transact(give_back, self._settle_window(claim, window_ends_at))
-        except _RefusedError:
-            return
-
-    def conclude(
-        self, result: Result, user_id: str, *, life_id: str, now: float
-    ) -> ConclusionRefusal | None:
-        record = self._record(
-            result,
-            user_id,
-            life_id=life_id,
-            moment=now,
-            condition="attribute_not_exists(pk) OR (user_id = :user_id AND "
-            "((attribute_not_exists(#status) AND attempts <= :attempts AND "
-            "(attribute_not_exists(claim_id) OR claim_ends_at <= :over))"
-            f" OR {_ANOTHER_LIFE}))",
-            values={":over": _over(now), ":failed": _string(Status.FAILED)},
-        )
-        try:
-            self._transact(record)
-        except _RefusedError as refused:
-            (request,) = refused.items
-            if request["user_id"]["S"] != user_id:
-                return RequestIdReused()
-            if "status" in request:
-                return AlreadyAnswered(_stored_result(request))
-            if "claim_id" in request:
-                ends_at = _float(request["claim_ends_at"])
-                if not window_is_over(ends_at, now):
-                    return InProgress(ends_at, _tally(request))
-            return AttemptsBehind(_tally(request))
-        return None
-
-    def _record(
-        self,
-        result: Result,
-        user_id: str,
-        *,
-        life_id: str,
-        moment: float,
-        condition: str,
-        values: Item | None = None,
-    ) -> "TransactWriteItemTypeDef":
-        return self._update(
-            _request_key(result.request_id),
-            set_to={
-                "status": _string(result.status),
-                "result": _string(result.to_json()),
-                "attempts": _number(result.attempts),
-                "user_id": _string(user_id),
-                "life_id": _string(life_id),
-                "expires_at": self._expiry(moment),
-            },
-            remove=("claim_id", "claim_ends_at"),
-            condition=condition,
-            values=values,
-        )
-
-    def _settle_window(
-        self, claim: Claim, window_ends_at: float | None, sent_at: float | None = None
-    ) -> "TransactWriteItemTypeDef":
-        freed = window_ends_at is None
-        return self._update(
-            _user_key(claim.user_id),
-            set_to={
-                **({} if window_ends_at is None else {"window_ends_at": _number(window_ends_at)}),
-                **self._sent(sent_at),
-            },
-            remove=("claim_id", "request_id", "window_ends_at") if freed else ("claim_id",),
-            add_one_to=None if sent_at is None else "sent_count",
-            condition="claim_id = :claim_id",
-            values={":claim_id": _string(claim.claim_id)},
-        )
-
-    def _count_latest(self, claim: Claim, sent_at: float) -> "TransactWriteItemTypeDef":
-        return self._update(
-            _user_key(claim.user_id),
-            set_to=self._sent(sent_at),
-            add_one_to="sent_count",
-            condition="attribute_not_exists(last_sent_at) OR last_sent_at < :last_sent_at",
-        )
-
-    def _count(self, claim: Claim) -> "TransactWriteItemTypeDef":
-        return self._update(_user_key(claim.user_id), set_to={}, add_one_to="sent_count")
-
-    def _sent(self, sent_at: float | None) -> Item:
-        if sent_at is None:
-            return {}
-        return {"last_sent_at": _number(sent_at), "expires_at": self._expiry(sent_at)}
-
-    def _expiry(self, moment: float) -> Attribute:
-        return {"N": str(int(moment) + self.history_days * _DAY_SECONDS)}
-
-    def _update(
-        self,
-        key: Item,
-        *,
-        set_to: Item,
-        remove: Sequence[str] = (),
-        add_one_to: str | None = None,
-        condition: str | None = None,
-        values: Item | None = None,
-    ) -> "TransactWriteItemTypeDef":
-        """An update action; every attribute that it writes has the placeholders #name, :name."""
-        clauses = []
-        if set_to:
-            clauses.append("SET " + ", ".join(f"#{name} = :{name}" for name in set_to))
-        if remove:
-            clauses.append("REMOVE " + ", ".join(f"#{name}" for name in remove))
-        values = {**{f":{name}": value for name, value in set_to.items()}, **(values or {})}
-        names = [*set_to, *remove]
-        if add_one_to is not None:
-            clauses.append(f"ADD #{add_one_to} :one")
-            values = {**values, ":one": _number(1)}
-            names.append(add_one_to)
-        action: dict[str, Any] = {
+    def _put_user(self, seen: Standing, user: UserRecord) -> dict[str, Any]:
+        item = {**_key(_user_key(seen.subject.user_id)), **_attributes(user)}
+        item["version"] = _number(seen.version + 1)
+        item["expires_at"] = self._expiry()
+        return {
             "TableName": self.table_name,
-            "Key": key,
-            "UpdateExpression": " ".join(clauses),
-            "ExpressionAttributeNames": {f"#{name}": name for name in names},
+            "Item": item,
+            **_only_if("version", _number(seen.version) if seen.version else None),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        if condition is not None:
-            action["ConditionExpression"] = condition
-        if values:
-            action["ExpressionAttributeValues"] = values
-        return {"Update": action}  # type: ignore[typeddict-item]  # built piece by piece
 
-    def _transact(self, *actions: "TransactWriteItemTypeDef") -> None:
-        for tries_left in reversed(range(_CONFLICT_TRIES)):
+    def _touch(self, seen: Standing) -> dict[str, Any]:
+        return {
+            "TableName": self.table_name,
+            "Key": _key(_user_key(seen.subject.user_id)),
+            "UpdateExpression": "ADD version :one SET expires_at = :expires_at",
+            "ConditionExpression": "attribute_not_exists(request_id) OR request_id <> :request_id",
+            "ExpressionAttributeValues": {
+                ":one": _number(1),
+                ":expires_at": self._expiry(),
+                ":request_id": _string(seen.subject.request_id),
+            },
+        }
+
+    def _put_filed(self, seen: Standing, answer: Filed, *, guarded: bool) -> dict[str, Any]:
+        """`guarded`: the condition on the user's record protects this one too."""
+        key = _request_key(Subject(seen.subject.user_id, answer.result.request_id))
+        put: dict[str, Any] = {
+            "TableName": self.table_name,
+            "Item": {
+                **_key(key),
+                "result": _string(answer.result.to_json()),
+                "life_id": _string(answer.life_id),
+                "expires_at": self._expiry(),
+            },
+        }
+        if not guarded:
+            before = None if seen.filed is None else _string(seen.filed.result.to_json())
+            put |= _only_if("result", before)
+        return put
+
+    def _expiry(self) -> Attribute:
+        return _number(int(self.clock()) + self.history_days * _DAY_SECONDS)
+
+    def _get(self, keys: Collection["_Key"]) -> dict["_Key", Item]:
+        wanted, found = sorted(keys), {}
+        for start in range(0, len(wanted), MOST_KEYS_AT_ONCE):
+            for item in self._get_batch(wanted[start : start + MOST_KEYS_AT_ONCE]):
+                found[item["pk"]["S"], item["sk"]["S"]] = item
+        return found
+
+    def _get_batch(self, keys: Sequence["_Key"]) -> list[Item]:
+        items: list[Item] = []
+        left: Any = {"Keys": [_key(key) for key in keys], "ConsistentRead": True}
+        for tries in range(_TRIES):
             try:
-                self.client.transact_write_items(TransactItems=actions)
-            except ClientError as error:
-                codes = [reason.get("Code") for reason in _reasons(error)]
-                if "ConditionalCheckFailed" in codes:
-                    raise _RefusedError(
-                        [reason.get("Item", {}) for reason in _reasons(error)]
-                    ) from error
-                if "TransactionConflict" not in codes or not tries_left:
-                    raise _unavailable(error) from error
-            except BotoCoreError as error:
+                answer = self.client.batch_get_item(RequestItems={self.table_name: left})
+            except (BotoCoreError, ClientError) as error:
                 raise _unavailable(error) from error
-            else:
-                return
-            self.pause(_CONFLICT_PAUSE_SECONDS * random.uniform(0.5, 2))  # noqa: S311  # no secret
+            items += answer["Responses"].get(self.table_name, [])  # type: ignore[arg-type]  # as sent
+            left = answer.get("UnprocessedKeys", {}).get(self.table_name)
+            if left is None:
+                return items
+            self.pause(_PAUSE_SECONDS * 2**tries)
+        raise LedgerUnavailableError("the table left keys unread")
 
 
-def _claim_refusal(claim: Claim, tally: Tally, user: Item, request: Item) -> ClaimRefusal | None:
-    if request and request["user_id"]["S"] != claim.user_id:
-        return RequestIdReused()
-    if "status" in request:
-        return AlreadyAnswered(_stored_result(request))
-    if "claim_id" in user and user["claim_id"]["S"] == claim.claim_id:
-        # The reply to this very claim was lost, and it was repeated.
-        return None
-    known = _tally(request) if request else tally
-    if user and user["request_id"]["S"] == claim.request_id:
-        return InProgress(_float(user["window_ends_at"]), known)
-    if user:
-        return WindowActive(_float(user["window_ends_at"]))
-    return AttemptsBehind(known)
+_Key = tuple[str, str]
+
+
+def _user_key(user_id: str) -> _Key:
+    return f"USER#{user_id}", "USER"
+
+
+def _request_key(subject: Subject) -> _Key:
+    return f"USER#{subject.user_id}", f"REQUEST#{subject.request_id}"
+
+
+def _key(key: _Key) -> dict[str, Attribute]:
+    return {"pk": _string(key[0]), "sk": _string(key[1])}
+
+
+def _standing(subject: Subject, item: Item | None) -> Standing:
+    if item is None:
+        return Standing(subject)
+    return Standing(subject, int(item["version"]["N"]), _user(item))
+
+
+def _user(item: Item) -> UserRecord:
+    result = _text(item, "result")
+    return UserRecord(
+        window_ends_at=_moment(item, "window_ends_at"),
+        request_id=_text(item, "request_id"),
+        life_id=_text(item, "life_id") or "",
+        claim_id=_text(item, "claim_id"),
+        tally=Tally(_count(item, "attempts"), _count(item, "pardons")),
+        result=None if result is None else Result.from_json(result),
+        sent_count=_count(item, "sent_count"),
+        last_sent_at=_moment(item, "last_sent_at"),
+    )
+
+
+def _attributes(user: UserRecord) -> dict[str, Attribute]:
+    """What a user's record says; what it does not say takes no room."""
+    texts = {
+        "request_id": user.request_id,
+        "life_id": user.life_id or None,
+        "claim_id": user.claim_id,
+        "result": None if user.result is None else user.result.to_json(),
+    }
+    numbers = {
+        "window_ends_at": user.window_ends_at,
+        "attempts": user.tally.attempts or None,
+        "pardons": user.tally.pardons or None,
+        "sent_count": user.sent_count or None,
+        "last_sent_at": user.last_sent_at,
+    }
+    return {
+        **{name: _string(text) for name, text in texts.items() if text is not None},
+        **{name: _number(number) for name, number in numbers.items() if number is not None},
+    }
+
+
+def _filed(item: Item) -> Filed:
+    return Filed(Result.from_json(item["result"]["S"]), item["life_id"]["S"])
+
+
+def _only_if(name: str, value: Attribute | None) -> dict[str, Any]:
+    """A condition: the attribute is as it was, or there was no item."""
+    if value is None:
+        return {"ConditionExpression": "attribute_not_exists(pk)"}
+    return {
+        "ConditionExpression": "#guard = :guard",
+        "ExpressionAttributeNames": {"#guard": name},
+        "ExpressionAttributeValues": {":guard": value},
+    }
+
+
+_FASTER = {"ConditionalCheckFailedException", "TransactionConflictException"}
+
+
+def _others_were_faster(error: ClientError) -> bool:
+    if error.response["Error"]["Code"] in _FASTER:
+        return True
+    codes = {reason.get("Code", "None") for reason in _reasons(error)}
+    return bool(codes) and codes <= {"None", "ConditionalCheckFailed", "TransactionConflict"}
+
+
+def _stored(error: ClientError) -> Item | None:
+    """The user's record that stood in the way."""
+    response: Any = error.response
+    first, *_ = _reasons(error) or [response]
+    item: Item | None = first.get("Item")
+    return item
 
 
 def _reasons(error: ClientError) -> list[Any]:
@@ -321,28 +237,19 @@ def _reasons(error: ClientError) -> list[Any]:
 
 
 def _unavailable(error: Exception) -> LedgerUnavailableError:
-    return LedgerUnavailableError(f"the table did not take a write: {error}")
+    return LedgerUnavailableError(f"the table did not take a call: {error}")
 
 
-def _stored_result(request: Item) -> Result:
-    return Result.from_json(request["result"]["S"])
+def _text(item: Item, name: str) -> str | None:
+    return item[name]["S"] if name in item else None
 
 
-def _tally(request: Item) -> Tally:
-    return Tally(int(request["attempts"]["N"]), int(request.get("pardons", {"N": "0"})["N"]))
+def _moment(item: Item, name: str) -> float | None:
+    return float(item[name]["N"]) if name in item else None
 
 
-def _user_key(user_id: str) -> Item:
-    return {"pk": _string(f"USER#{user_id}")}
-
-
-def _request_key(request_id: str) -> Item:
-    return {"pk": _string(f"REQUEST#{request_id}")}
-
-
-def _over(now: float) -> Attribute:
-    """The latest end of a window that is over by every execution's clock."""
-    return _number(now - CLOCK_SKEW_SECONDS)
+def _count(item: Item, name: str) -> int:
+    return int(item[name]["N"]) if name in item else 0
 
 
 def _string(value: str) -> Attribute:
@@ -351,7 +258,3 @@ def _string(value: str) -> Attribute:
 
 def _number(value: float) -> Attribute:
     return {"N": f"{value:.3f}".rstrip("0").rstrip(".")}
-
-
-def _float(attribute: Attribute) -> float:
-    return float(attribute["N"])

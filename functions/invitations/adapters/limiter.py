@@ -1,8 +1,8 @@
 """The limiter item: the gate that all executions share, in the ledger's table.
 
-| pk | attributes |
-|---|---|
-| `LIMITER` | `gate`: the state as JSON, `version`: how often it was changed |
+| pk | sk | attributes |
+|---|---|---|
+| `LIMITER` | `LIMITER` | `gate`: the state as JSON, `version`: how often it was changed |
 """
 
 import json
@@ -22,7 +22,7 @@ from invitations.ports import T
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-_KEY: dict[str, Any] = {"pk": {"S": "LIMITER"}}
+_KEY: dict[str, Any] = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 
 # Who loses a race knows the new state at once, and tries again a little later than the others.
 _TRIES = 30
