@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jmespath
 
+from invitations.caller import Caller
 from invitations.errors import QueueUnavailableError, TopicUnavailableError
 from invitations.gate import BATCH_SIZE, Gate, Pace
 from invitations.ledger import Change, Ledger, Standing, Subject
@@ -84,20 +85,23 @@ def main(requests: int, path: Path) -> None:
     world = _World()
     service = ReinviteService(
         ledger=Ledger(_Table(world.read_records, world.write_record), world.sleep),
-        gate=world,
+        caller=Caller(
+            gate=world,
+            keys=world,
+            clock=world.clock,
+            sleep=world.sleep,
+            pace=Pace.within(_REQUESTS_PER_MINUTE),
+            call_budget_seconds=22,
+        ),
         api=world,
-        keys=world,
         topic=world,
         queue=world,
         clock=world.clock,
-        sleep=world.sleep,
         new_id=lambda: "claim",
         dice=random.Random(0),  # noqa: S311  # guards nothing
         policy=Policy(
             invite_window_seconds=300,
             max_attempts=8,
-            pace=Pace.within(_REQUESTS_PER_MINUTE),
-            call_budget_seconds=22,
             user_id_path=jmespath.compile("detail.user_id"),
         ),
     )

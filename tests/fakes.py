@@ -17,6 +17,7 @@ from typing import Any
 import jmespath
 
 from invitations.adapters.secrets import MAX_AGE_SECONDS
+from invitations.caller import Caller
 from invitations.envelopes import write_progress
 from invitations.errors import (
     KeyUnavailableError,
@@ -56,6 +57,9 @@ START = 1_800_000_000.0
 
 EXECUTION_SECONDS = 60.0
 """How long an execution of the fake world may last."""
+
+CALL_BUDGET_SECONDS = 22.0
+"""How much of it must be left for a call."""
 
 
 class ExecutionDiedError(BaseException):
@@ -363,11 +367,10 @@ class World:
         default_factory=lambda: Policy(
             invite_window_seconds=300,
             max_attempts=3,
-            pace=Pace.within(6_000),
-            call_budget_seconds=22,
             user_id_path=jmespath.compile("detail.user_id"),
         )
     )
+    pace: Pace = field(default_factory=lambda: Pace.within(6_000))
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -380,13 +383,18 @@ class World:
         self._names = count(1)
         self.service = ReinviteService(
             ledger=self.ledger,
-            gate=self.gate,
+            caller=Caller(
+                gate=self.gate,
+                keys=self.keys,
+                clock=self.clock,
+                sleep=self.clock.advance,
+                pace=self.pace,
+                call_budget_seconds=CALL_BUDGET_SECONDS,
+            ),
             api=self.api,
-            keys=self.keys,
             topic=self.topic,
             queue=self.queue,
             clock=self.clock,
-            sleep=self.clock.advance,
             new_id=lambda: f"claim-{next(self._names)}",
             dice=random.Random(0),
             policy=self.policy,

@@ -15,6 +15,7 @@ from invitations.adapters.partoo import PartooApi
 from invitations.adapters.secrets import SecretsManagerApiKeys
 from invitations.adapters.sns import SnsResultTopic
 from invitations.adapters.sqs import SqsRequestQueue
+from invitations.caller import Caller
 from invitations.config import Config
 from invitations.gate import BATCH_SIZE, Pace
 from invitations.ledger import Ledger
@@ -40,12 +41,18 @@ def build_service() -> ReinviteService:
     clock = time.time
     return ReinviteService(
         ledger=Ledger(DynamoDbTable(dynamodb, config.table_name, config.history_days), time.sleep),
-        gate=DynamoDbGateKeeper(dynamodb, config.table_name),
+        caller=Caller(
+            gate=DynamoDbGateKeeper(dynamodb, config.table_name),
+            keys=SecretsManagerApiKeys(
+                _client(session, "secretsmanager"), config.api_key_secret_arn, clock
+            ),
+            clock=clock,
+            sleep=time.sleep,
+            pace=Pace.within(config.requests_per_minute),
+            call_budget_seconds=config.call_budget_seconds,
+        ),
         api=PartooApi(
             config.partoo_base_url, config.partoo_timeout_seconds, clock, connections=BATCH_SIZE
-        ),
-        keys=SecretsManagerApiKeys(
-            _client(session, "secretsmanager"), config.api_key_secret_arn, clock
         ),
         topic=SnsResultTopic(_client(session, "sns"), config.result_topic_arn),
         queue=SqsRequestQueue(
@@ -54,14 +61,11 @@ def build_service() -> ReinviteService:
             config.dead_letter_queue_url,
         ),
         clock=clock,
-        sleep=time.sleep,
         new_id=lambda: str(uuid.uuid4()),
         dice=random.Random(),  # noqa: S311  # spreads waits, guards nothing
         policy=Policy(
             invite_window_seconds=config.invite_window_seconds,
             max_attempts=config.max_attempts,
-            pace=Pace.within(config.requests_per_minute),
-            call_budget_seconds=config.call_budget_seconds,
             user_id_path=config.user_id_path,
         ),
     )

@@ -3,6 +3,8 @@
 Never a body, a header or an e-mail address; excerpts of the API's answers come cleaned.
 """
 
+from collections.abc import Mapping
+
 from aws_lambda_powertools import Logger
 
 from invitations.errors import DependencyUnavailableError, InvalidRequestError
@@ -44,7 +46,7 @@ def log_deferral(request: Request, queued: Queued, progress: Progress) -> None:
     logger.info(
         "request deferred",
         extra={
-            **_about(request),
+            **about(request),
             "cause": queued.cause,
             "delay_seconds": queued.delay_seconds,
             "attempts": progress.tally.attempts,
@@ -53,7 +55,7 @@ def log_deferral(request: Request, queued: Queued, progress: Progress) -> None:
     )
 
 
-def log_call(request: Request, outcome: CallOutcome) -> None:
+def log_call(about: Mapping[str, object], outcome: CallOutcome) -> None:
     """The vendor documents few of its answers, so the others are worth keeping."""
     match outcome:
         case Answered(http_status=code) if code < 300:
@@ -62,11 +64,11 @@ def log_call(request: Request, outcome: CallOutcome) -> None:
             told = {"http_status": outcome.http_status, "body": outcome.excerpt}
         case NeverSent() | Unanswered():
             told = {"error": outcome.error}
-    logger.warning("call did not succeed", extra={**_about(request), **told})
+    logger.warning("call did not succeed", extra={**about, **told})
 
 
-def log_dependency(request: Request, error: DependencyUnavailableError) -> None:
-    logger.error("dependency unavailable", extra={**_about(request), "error": str(error)})
+def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
+    logger.error("dependency unavailable", extra={**about, "error": str(error)})
 
 
 def log_failure(message_id: str, error: Exception) -> None:
@@ -99,7 +101,8 @@ def _count(name: str) -> None:
         pass
 
 
-def _about(request: Request) -> dict[str, object]:
+def about(request: Request) -> dict[str, object]:
+    """What names a request in every line about it."""
     return {
         "request_id": request.request_id,
         "user_id": request.user_id,

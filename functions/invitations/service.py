@@ -9,11 +9,13 @@ import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from jmespath.parser import ParsedResult
 
 from invitations import observability
+from invitations.caller import Caller
 from invitations.envelopes import read_progress, read_request
 from invitations.errors import (
     DependencyUnavailableError,
@@ -21,7 +23,7 @@ from invitations.errors import (
     KeyUnavailableError,
     LedgerUnavailableError,
 )
-from invitations.gate import LATENESS_SECONDS, Admission, Gate, Pace
+from invitations.gate import LATENESS_SECONDS, Admission
 from invitations.ledger import (
     AlreadyAnswered,
     AttemptsBehind,
@@ -50,12 +52,9 @@ from invitations.models import (
     answer_invalid,
     answer_request,
     backoff_seconds,
-    judge,
 )
 from invitations.ports import (
-    ApiKeys,
     Clock,
-    GateKeeper,
     InvitationApi,
     RequestQueue,
     ResultTopic,
@@ -72,9 +71,6 @@ class Policy:
 
     invite_window_seconds: float
     max_attempts: int
-    pace: Pace
-    call_budget_seconds: float
-    """Time that a claim, a call and its record need at worst; with less left none is begun."""
     user_id_path: ParsedResult
 
 
@@ -128,13 +124,11 @@ _Reached = _Answer | Queued | Exception
 @dataclass(frozen=True, slots=True)
 class ReinviteService:
     ledger: Ledger
-    gate: GateKeeper
+    caller: Caller
     api: InvitationApi
-    keys: ApiKeys
     topic: ResultTopic
     queue: RequestQueue
     clock: Clock
-    sleep: Callable[[float], None]
     new_id: Callable[[], str]
     dice: random.Random
     policy: Policy
@@ -203,17 +197,13 @@ class ReinviteService:
         if not callers:
             return {}, {}
         try:
-            admission = self._admit(len(callers))
+            admission = self.caller.admit(len(callers))
         except LedgerUnavailableError:
             # Without a place, each finds out by itself, and waits for longer each time.
             return {}, {}
         admitted = dict(zip(callers, admission.leave_at, strict=False))
         others = {index: callers[index] for index in callers if index not in admitted}
         return admitted, dict(zip(others, self._send_away(others.values(), admission), strict=True))
-
-    def _admit(self, calls: int) -> Admission:
-        now = self.clock()
-        return self.gate.change(lambda gate: gate.admit(self.policy.pace, calls, now))
 
     def _send_away(
         self, errands: Collection[_Errand], admission: Admission
@@ -235,7 +225,7 @@ class ReinviteService:
             errand.progress.unrecorded is None
             and not self._identity_would_be_lost(errand)
             and self._reason_to_give_up(errand) is None
-            and self._has_time_for_a_call(deadline)
+            and self.caller.has_time(deadline)
             and errand.seen is not None
             and errand.seen.refuses(errand.life_id, errand.tally, self.clock()) is None
         )
@@ -259,14 +249,14 @@ class ReinviteService:
         failure = self._reason_to_give_up(errand)
         if failure is not None:
             return self._conclude(errand, Status.FAILED, failure, leaves_at, deadline)
-        if not self._has_time_for_a_call(deadline):
+        if not self.caller.has_time(deadline):
             return self._defer(errand, "no_time_left", 0)
         if leaves_at is None:
             return self._do_without_call(errand, deadline)
-        if not self._may_leave(leaves_at):
+        if not self.caller.may_leave(leaves_at):
             return self._defer(errand, "paused", 0)
         try:
-            api_key = self.keys.current()
+            api_key = self.caller.keys.current()
         except KeyUnavailableError as error:
             return self._back_off(errand, error)
         return self._claim_and_call(errand, api_key, leaves_at, deadline)
@@ -278,14 +268,6 @@ class ReinviteService:
             if refusal is not None:
                 return self._yield_to_record(errand, refusal, None, deadline)
         raise LedgerUnavailableError("no place in a burst could be reserved")
-
-    def _may_leave(self, leaves_at: float) -> bool:
-        """Wait for the burst; whether the gate is still open by then."""
-        wait_seconds = leaves_at - self.clock()
-        if wait_seconds <= 0:
-            return True
-        self.sleep(wait_seconds)
-        return not self.gate.read().is_closed_to_others(self.clock())
 
     def _claim_and_call(
         self, errand: _Errand, api_key: str, leaves_at: float, deadline: float
@@ -312,7 +294,12 @@ class ReinviteService:
         if self.clock() > leaves_at + LATENESS_SECONDS:
             self._release(errand, claim, window_ends_at=None)
             return self._defer(errand, "place_missed", 0)
-        verdict, calls = self._call(errand, api_key, deadline)
+        verdict, calls, _ = self.caller.call(
+            partial(self.api.invite, errand.request.user_id),
+            api_key,
+            deadline,
+            observability.about(errand.request),
+        )
         pardons = calls if verdict.pardoned else calls - 1
         tally = Tally(errand.tally.attempts + calls, errand.tally.pardons + pardons)
         errand = _with(errand, tally=tally, http_status=verdict.http_status)
@@ -336,66 +323,6 @@ class ReinviteService:
         )
         return self._finish(errand, Unrecorded(claim, result, answered_at, window_ends_at))
 
-    def _call(self, errand: _Errand, api_key: str, deadline: float) -> tuple[Verdict, int]:
-        """Make one call, or two when the key turns out to have been replaced meanwhile."""
-        asked_at = self.clock()
-        verdict = self._call_once(errand, api_key)
-        if verdict.http_status != 401:
-            self._tell_gate(verdict)
-            return verdict, 1
-        try:
-            fresh_key = self.keys.refreshed(since=asked_at)
-        except KeyUnavailableError as error:
-            observability.log_dependency(errand.request, error)
-            fresh_key = api_key
-        if fresh_key == api_key:
-            self._change_gate(lambda gate: gate.refuse_key(self.clock()))
-            return verdict, 1
-        self._change_gate(Gate.succeed)
-        if not self._has_time_for_a_call(deadline) or not self._finds_another_place():
-            return verdict, 1
-        verdict = self._call_once(errand, fresh_key)
-        if verdict.http_status == 401:
-            self._change_gate(lambda gate: gate.refuse_key(self.clock()))
-        else:
-            self._tell_gate(verdict)
-        return verdict, 2
-
-    def _call_once(self, errand: _Errand, api_key: str) -> Verdict:
-        outcome = self.api.invite(errand.request.user_id, api_key)
-        observability.log_call(errand.request, outcome)
-        return judge(outcome)
-
-    def _finds_another_place(self) -> bool:
-        try:
-            return any(self._may_leave(leaves_at) for leaves_at in self._admit(1).leave_at)
-        except LedgerUnavailableError:
-            return False
-
-    def _tell_gate(self, verdict: Verdict) -> None:
-        """Let everybody know of a pause or an outage, as soon as one call knows."""
-        now = self.clock()
-        if verdict.retry_after_seconds is not None:
-            until = now + verdict.retry_after_seconds
-            self._change_gate(lambda gate: gate.pause(until))
-        elif verdict.is_outage:
-            self._change_gate(lambda gate: gate.fail(now))
-        elif self.gate.last_known.is_troubled:
-            self._change_gate(Gate.succeed)
-
-    def _change_gate(self, event: Callable[[Gate], Gate]) -> None:
-        def change(gate: Gate) -> tuple[Gate, tuple[Gate, Gate]]:
-            changed = event(gate)
-            return changed, (gate, changed)
-
-        try:
-            before, after = self.gate.change(change)
-        except LedgerUnavailableError as error:
-            # The others will learn it from calls of their own.
-            observability.log_gate_unavailable(error)
-        else:
-            observability.log_gate(before, after)
-
     def _release(self, errand: _Errand, claim: Claim, *, window_ends_at: float | None) -> None:
         try:
             self.ledger.release(
@@ -403,7 +330,7 @@ class ReinviteService:
             )
         except LedgerUnavailableError as error:
             # The claim stands until its own end, which is later: no e-mail too many, only a wait.
-            observability.log_dependency(errand.request, error)
+            observability.log_dependency(observability.about(errand.request), error)
 
     def _give_up_for_now(
         self, errand: _Errand, claim: Claim, verdict: Verdict, window_ends_at: float | None
@@ -428,7 +355,7 @@ class ReinviteService:
         except LedgerUnavailableError as error:
             # What only this execution knows must outlive it: the message carries it on, and soon,
             # because until it is on record a duplicate of the message could call again.
-            observability.log_dependency(errand.request, error)
+            observability.log_dependency(observability.about(errand.request), error)
             return self._defer_longer(_with(errand, unrecorded=outcome), error.cause, _SOON)
         return _Answer(errand.delivery, on_record, errand)
 
@@ -508,7 +435,7 @@ class ReinviteService:
         return answer.result
 
     def _back_off(self, errand: _Errand, error: DependencyUnavailableError) -> Queued:
-        observability.log_dependency(errand.request, error)
+        observability.log_dependency(observability.about(errand.request), error)
         return self._defer_longer(errand, error.cause)
 
     def _defer_longer(
@@ -534,9 +461,6 @@ class ReinviteService:
         if verdict.held_from is None:
             return None
         return verdict.held_from + self.policy.invite_window_seconds
-
-    def _has_time_for_a_call(self, deadline: float) -> bool:
-        return deadline - self.clock() >= self.policy.call_budget_seconds
 
     def _reason_to_give_up(self, errand: _Errand) -> str | None:
         not_after = errand.request.not_after

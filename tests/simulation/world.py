@@ -17,6 +17,7 @@ from typing import Any
 import jmespath
 from greenlet import getcurrent, greenlet
 
+from invitations.caller import Caller
 from invitations.envelopes import write_progress
 from invitations.errors import (
     DependencyUnavailableError,
@@ -462,20 +463,16 @@ class World:
 
         return self.make_service(
             ledger=self.make_ledger(_Table(self.read_records, self.write_record), lambda _: None),
-            gate=self,
+            caller=Caller(self, self, clock, self._sleep, PACE, call_budget_seconds=22),
             api=_Api(lambda user_id, api_key: self._invite(user_id, api_key, clock)),
-            keys=self,
             topic=self,
             queue=self,
             clock=clock,
-            sleep=self._sleep,
             new_id=lambda: self._name("claim"),
             dice=random.Random(0),
             policy=Policy(
                 WINDOW_SECONDS,
                 MAX_ATTEMPTS,
-                PACE,
-                22,
                 jmespath.compile("detail.user_id"),
             ),
         )

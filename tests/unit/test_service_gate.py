@@ -2,19 +2,16 @@
 
 import logging
 
-import jmespath
 import pytest
 
 from invitations.errors import QueueUnavailableError
 from invitations.gate import LATENESS_SECONDS, Gate, Pace
-from invitations.service import Policy
 from tests.fakes import START, Message, World, answers, in_short, unanswered
 
 
 def patient_world(requests_per_minute: int = 300) -> World:
     """One whose calls take no time, as if those of a batch were made side by side."""
-    pace = Pace.within(requests_per_minute)
-    world = World(Policy(300, 3, pace, 22, jmespath.compile("detail.user_id")))
+    world = World(pace=Pace.within(requests_per_minute))
     world.api.seconds = 0
     return world
 
@@ -76,6 +73,18 @@ class TestQuota:
 
         assert world.gate.last_known == Gate()
 
+    def test_what_the_ledger_refuses_takes_no_place(self, world: World) -> None:
+        world.ask("u1", "r1")
+        before = world.gate.last_known
+        world.deliver_together(world.message("u1", "r1"), world.message("u1", "r2"))
+
+        assert world.gate.last_known == before
+        assert [each.reason for each in world.topic.published] == [
+            "invited",
+            "invited",
+            "window_active",
+        ]
+
     def test_one_reservation_is_enough_for_a_batch(self, world: World) -> None:
         world.deliver_together(*requests(world, 10))
 
@@ -131,7 +140,7 @@ class TestPause:
             world.gate.last_known = world.gate.last_known.pause(until)
             sleep(seconds)
 
-        object.__setattr__(world.service, "sleep", sleep_while_another_is_refused)
+        object.__setattr__(world.service.caller, "sleep", sleep_while_another_is_refused)
 
         assert in_short(world.ask("v1", "w1")) == "queued: paused"
         assert len(world.api.calls) == 10

@@ -4,6 +4,7 @@ import pytest
 
 from invitations.models import Queued, Result, Source, Status
 from tests.fakes import (
+    CALL_BUDGET_SECONDS,
     EXECUTION_SECONDS,
     START,
     ExecutionDiedError,
@@ -235,7 +236,7 @@ class TestUnauthorized:
         world.keys.current()
         world.keys.secret = "key-2"
         world.api.script("u1", answers(401))
-        world.api.seconds = EXECUTION_SECONDS - world.policy.call_budget_seconds + 1
+        world.api.seconds = EXECUTION_SECONDS - CALL_BUDGET_SECONDS + 1
 
         assert in_short(world.ask()) == "queued: unauthorized"
         assert len(world.api.calls) == 1
@@ -361,7 +362,7 @@ class TestExecutionThatDied:
 
 class TestTooLittleTime:
     def test_puts_the_request_back_at_once(self, world: World) -> None:
-        outcome = world.deliver(world.message(), seconds=world.policy.call_budget_seconds - 0.001)
+        outcome = world.deliver(world.message(), seconds=CALL_BUDGET_SECONDS - 0.001)
 
         assert outcome == Queued("r1", "u1", "no_time_left", 0)
         assert world.api.calls == []
@@ -378,6 +379,6 @@ class TestTooLittleTime:
         assert world.topic.published[0].attempts == 1
 
     def test_just_enough_time_is_enough(self, world: World) -> None:
-        outcome = world.deliver(world.message(), seconds=world.policy.call_budget_seconds)
+        outcome = world.deliver(world.message(), seconds=CALL_BUDGET_SECONDS)
 
         assert in_short(outcome) == "sent: invited"

@@ -7,7 +7,6 @@ import jmespath
 import pytest
 
 from invitations.envelopes import read_progress
-from invitations.gate import Pace
 from invitations.models import Delivery, Queued, Source
 from invitations.observability import logger
 from invitations.service import Policy
@@ -98,7 +97,7 @@ class TestWindow:
         assert world.topic.published[-1].attempts == 1
 
     def test_longer_than_any_delay_is_waited_for_in_several(self) -> None:
-        world = World(Policy(3600, 3, Pace.within(300), 22, jmespath.compile("detail.user_id")))
+        world = World(Policy(3600, 3, jmespath.compile("detail.user_id")))
         world.ask("u1", "r1")
 
         assert world.ask("u1", "r2", on_active_window="defer") == Queued(
