@@ -2,18 +2,10 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
-
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from typing import TYPE_CHECKING, Any
 
 from invitations.adapters.sqs import PROGRESS_ATTRIBUTE
 from invitations.bootstrap import build_service
@@ -24,7 +16,11 @@ from invitations.observability import log_failure
 from invitations.ports import T
 from invitations.service import Outcome
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
 Answer = Mapping[str, Any]
+Record = Mapping[str, Any]
 
 service = build_service()
 executor = ThreadPoolExecutor(BATCH_SIZE)
@@ -34,29 +30,25 @@ gc.freeze()
 gc.enable()
 
 
-def handler(event: Any, context: LambdaContext) -> Answer:
+def handler(event: Any, context: "LambdaContext") -> Answer:
     """Answer a batch with its failures, and an invocation with its results."""
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
     if _is_batch(event):
-        return _carry_out_batch(event, context, deadline)
+        return _carry_out_batch(event["Records"], deadline)
     deliveries = deliveries_of_invocation(event, context.aws_request_id, time.time())
     outcomes = service.reinvite(deliveries, deadline, _side_by_side)
     return {"results": [_answer(outcome) for outcome in outcomes]}
 
 
-def _carry_out_batch(event: Any, context: LambdaContext, deadline: float) -> Answer:
-    deliveries = [_delivery(SQSRecord(record)) for record in event["Records"]]
-    outcomes = iter(service.reinvite(deliveries, deadline, _side_by_side))
-
-    def acknowledge(record: SQSRecord) -> None:
-        outcome = next(outcomes)
+def _carry_out_batch(records: Sequence[Record], deadline: float) -> Answer:
+    deliveries = [_delivery(record) for record in records]
+    outcomes = service.reinvite(deliveries, deadline, _side_by_side)
+    failures = []
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
         if isinstance(outcome, Exception):
-            log_failure(record.message_id, outcome)
-            raise outcome
-
-    # A batch that fails whole is answered like any other: raising would end the container.
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event, acknowledge, processor, context)
+            log_failure(delivery.delivery_id, outcome)
+            failures.append({"itemIdentifier": delivery.delivery_id})
+    return {"batchItemFailures": failures}
 
 
 def _side_by_side(work: Callable[[int], T], items: Iterable[int]) -> list[T]:
@@ -70,15 +62,16 @@ def _is_batch(event: Any) -> bool:
         return False
 
 
-def _delivery(record: SQSRecord) -> Delivery:
-    notes = record.message_attributes[PROGRESS_ATTRIBUTE]
+def _delivery(record: Record) -> Delivery:
+    attributes = record["attributes"]
+    notes = record["messageAttributes"].get(PROGRESS_ATTRIBUTE, {})
     return Delivery(
-        delivery_id=record.message_id,
-        body=record.body,
+        delivery_id=record["messageId"],
+        body=record["body"],
         source=Source.SQS,
-        received_at=int(record.attributes.approximate_first_receive_timestamp) / 1000,
-        receive_count=int(record.attributes.approximate_receive_count),
-        notes=None if notes is None else notes.string_value,
+        received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+        notes=notes.get("stringValue"),
     )
 
 
