@@ -1,6 +1,5 @@
 """What the build leaves: one interpreter's bytecode, of botocore's data what is read, no tests."""
 
-import gzip
 import json
 import os
 import re
@@ -19,7 +18,20 @@ from tests.infrastructure.test_template import ENVIRONMENT
 pytestmark = pytest.mark.xdist_group("build")
 
 REPOSITORY = Path(__file__).parents[2]
-SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
+OPERATIONS = {
+    "dynamodb": {
+        "BatchGetItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "TransactWriteItems",
+        "UpdateItem",
+    },
+    "secretsmanager": {"GetSecretValue"},
+    "sns": {"Publish", "PublishBatch"},
+    "sqs": {"SendMessage", "SendMessageBatch"},
+}
+SERVICES = OPERATIONS.keys()
 # PEP 552: the interpreter's magic number, then the flags: named by a hash, and that not checked.
 HASHED_AND_UNCHECKED = (1).to_bytes(4, "little")
 MAGIC_BYTES = 4
@@ -151,10 +163,24 @@ class TestSdkData:
         assert "eu-west-1" in aws["regions"]
         assert all(each["services"].keys() <= SERVICES for each in partitions)
 
-    def test_describes_operations_without_prose(self, built: Artifacts) -> None:
-        models = built.files("service-2.json.gz")
-        text = [gzip.decompress(path.read_bytes()).decode() for path in models]
+    @pytest.mark.parametrize("service", SERVICES)
+    def test_describes_the_operations_in_use_and_all_of_their_shapes(
+        self, built: Artifacts, service: str
+    ) -> None:
+        (path,) = (built.packages / "botocore/data" / service).glob("*/service-2.json")
+        model = json.loads(path.read_bytes())
+
+        assert model["operations"].keys() == OPERATIONS[service]
+        assert _references(model) == model["shapes"].keys()
+
+    def test_has_no_prose(self, built: Artifacts) -> None:
+        models = built.files("service-2.json")
 
         assert len(models) == len(SERVICES)
-        assert not any('"documentation":"' in each for each in text)
-        assert [json.loads(each)["operations"] for each in text if "TransactWriteItems" in each]
+        assert not any('"documentation":"' in path.read_text() for path in models)
+
+
+def _references(node: Any) -> set[str]:
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    own = {node["shape"]} if isinstance(node, dict) and "shape" in node else set()
+    return own.union(*(_references(child) for child in children))
