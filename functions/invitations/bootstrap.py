@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from botocore.config import Config as SdkConfig
+from botocore.handlers import BUILTIN_HANDLERS
 from botocore.session import Session
 
 from invitations.adapters.dynamodb import DynamoDbTable
@@ -30,13 +31,13 @@ SDK_CONFIG = SdkConfig(
     max_pool_connections=BATCH_SIZE,
 )
 
+_SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
+
 
 def build_service() -> ReinviteService:
     """Raises ConfigurationError."""
     config = Config.from_environment(os.environ)
-    # Not boto3's, which costs every start its import and adds nothing to a client. What one client
-    # has loaded, the next find in the session.
-    session = Session()
+    session = sdk_session()
     dynamodb = _client(session, "dynamodb")
     clock = time.time
     return ReinviteService(
@@ -69,6 +70,20 @@ def build_service() -> ReinviteService:
             user_id_path=config.user_id_path,
         ),
     )
+
+
+def sdk_session() -> Session:
+    """Not boto3's, which costs every start its import and adds nothing to a client.
+
+    What one client has loaded, the next find in it.
+    """
+    # Of botocore's 127 handlers 117 are for services that are not called here, and every client
+    # would get copies of them. The second part of an event's name, if any, is the service.
+    session = Session(include_builtin_handlers=False)
+    for event, handler, *_ in BUILTIN_HANDLERS:
+        if {*event.split(".")[1:2]} <= _SERVICES:
+            session.register(event, handler)
+    return session
 
 
 def _client(session: Session, service: str) -> Any:

@@ -1,0 +1,52 @@
+"""The SDK's session: botocore still does by itself what it does for the services in use."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.handlers import BUILTIN_HANDLERS
+
+from invitations.bootstrap import sdk_session
+
+
+@pytest.fixture
+def request_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What botocore has made of the call by the time it would be sent."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "reinvite-user")
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793")
+    requests: list[Any] = []
+
+    def note(params: Any, **_: object) -> Any:
+        requests.append(params)
+        return AWSResponse("", 200, HTTPHeaders(), None), {}
+
+    client = sdk_session().create_client(
+        "dynamodb", "eu-west-1", aws_access_key_id="any", aws_secret_access_key="any"
+    )
+    client.meta.events.register_last("before-call", note)
+    action = {"TableName": "any", "Key": {"pk": {"S": "any"}}}
+    client.transact_write_items(TransactItems=[{"Delete": action}])  # type: ignore[attr-defined]  # made at run time
+    (request,) = requests
+    return request
+
+
+def test_a_transaction_that_the_sdk_repeats_is_carried_out_once(
+    request_of_a_transaction: Any,
+) -> None:
+    assert json.loads(request_of_a_transaction["body"])["ClientRequestToken"]
+
+
+def test_a_call_goes_on_with_the_trace(request_of_a_transaction: Any) -> None:
+    assert "X-Amzn-Trace-Id" in request_of_a_transaction["headers"]
+
+
+@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sns", "sqs"])
+def test_no_handler_of_a_service_in_use_asks_for_a_place_in_the_order(service: str) -> None:
+    of_this_or_all = [
+        each for each in BUILTIN_HANDLERS if each[0].split(".")[1:2] in ([], [service])
+    ]
+
+    assert of_this_or_all
+    assert all(len(each) == 2 for each in of_this_or_all)
