@@ -57,7 +57,8 @@ def build_service() -> ReinviteService:
         ),
         topic=SnsResultTopic(_client(session, "sns"), config.result_topic_arn),
         queue=SqsRequestQueue(
-            _client(session, "sqs"),
+            # Most executions put nothing on a queue.
+            lambda: _client(session, "sqs"),
             config.request_queue_url,
             config.dead_letter_queue_url,
         ),

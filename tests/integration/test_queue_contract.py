@@ -1,6 +1,7 @@
 """One contract for the queues, kept by the fake of the unit tests and by SQS."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def sqs(aws: LocalAws, name: str) -> Bench:
         return int(counted["Attributes"]["ApproximateNumberOfMessagesDelayed"])
 
     return Bench(
-        SqsRequestQueue(client, queue_url, dead_letter_queue_url),
+        SqsRequestQueue(lambda: client, queue_url, dead_letter_queue_url),
         deferred=lambda: _receive(client, queue_url),
         waiting=waiting,
         parked=lambda: _receive(client, dead_letter_queue_url),
@@ -167,8 +168,9 @@ class TestDefer:
 
 
 def test_a_copy_that_is_not_taken_fails_alone(aws: LocalAws) -> None:
-    queue = _to_nowhere(aws, "any")
-    with Stubber(queue.client) as stubber:
+    client = aws.client("sqs")
+    queue = SqsRequestQueue(lambda: client, "any", "any")
+    with Stubber(client) as stubber:
         stubber.add_response(
             "send_message_batch",
             {
@@ -182,6 +184,22 @@ def test_a_copy_that_is_not_taken_fails_alone(aws: LocalAws) -> None:
     assert "InternalError" in str(second)
     # Nothing was said of it.
     assert isinstance(third, QueueUnavailableError)
+
+
+def test_one_client_is_made_for_all_who_come_at_once(aws: LocalAws, sqs: Bench, name: str) -> None:
+    made: list[SQSClient] = []
+
+    def make_client() -> "SQSClient":
+        made.append(aws.client("sqs"))
+        return made[-1]
+
+    queue_url = aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+    queue = SqsRequestQueue(make_client, queue_url, queue_url)
+    with ThreadPoolExecutor(10) as executor:
+        list(executor.map(lambda _: queue.park(BODY, PROGRESS, FAILED), range(10)))
+
+    assert len(made) == 1
+    assert len(sqs.deferred()) == 10
 
 
 class TestPark:
@@ -246,4 +264,4 @@ class TestOutage:
 
 def _to_nowhere(aws: LocalAws, name: str) -> SqsRequestQueue:
     queue_url = f"{aws.endpoint_url}/000000000000/{name}"
-    return SqsRequestQueue(aws.client("sqs"), queue_url, queue_url)
+    return SqsRequestQueue(lambda: aws.client("sqs"), queue_url, queue_url)

@@ -1,7 +1,7 @@
 """The request queue, and the dead-letter queue behind it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,11 +25,25 @@ PROGRESS_ATTRIBUTE = "reinvite_progress"
 """The message attribute that carries a request's `Progress`."""
 
 
-@dataclass(frozen=True, slots=True)
 class SqsRequestQueue:
-    client: "SQSClient"
-    queue_url: str
-    dead_letter_queue_url: str
+    """Makes its client when the first message is to be put somewhere: seldom, and side by side."""
+
+    def __init__(
+        self, make_client: "Callable[[], SQSClient]", queue_url: str, dead_letter_queue_url: str
+    ) -> None:
+        self._make_client = make_client
+        self._queue_url = queue_url
+        self._dead_letter_queue_url = dead_letter_queue_url
+        self._client_lock = threading.Lock()
+        self._made_client: SQSClient | None = None
+
+    @property
+    def _client(self) -> "SQSClient":
+        # A session must not make clients in several threads at once.
+        with self._client_lock:
+            if self._made_client is None:
+                self._made_client = self._make_client()
+            return self._made_client
 
     def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
@@ -53,8 +67,8 @@ class SqsRequestQueue:
         if progress is not None:
             attributes[PROGRESS_ATTRIBUTE] = write_progress(progress)
         try:
-            self.client.send_message(
-                QueueUrl=self.dead_letter_queue_url,
+            self._client.send_message(
+                QueueUrl=self._dead_letter_queue_url,
                 MessageBody=body,
                 MessageAttributes=_attributes(attributes),
             )
@@ -65,7 +79,7 @@ class SqsRequestQueue:
         self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
     ) -> dict[str, QueueUnavailableError]:
         try:
-            answer = self.client.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
+            answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except (BotoCoreError, ClientError) as error:
             return {entry["Id"]: _unavailable(str(error)) for entry in entries}
         taken = {entry["Id"] for entry in answer.get("Successful", [])}
