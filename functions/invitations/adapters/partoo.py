@@ -6,6 +6,7 @@ it may be repeated is whether its first byte left (RFC 9110 §9.2.2), so the con
 
 import re
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from invitations.models import Answered, CallOutcome, NeverSent, Unanswered
 from invitations.ports import Clock
@@ -104,7 +106,12 @@ class PartooApi:
         self._timeout = Timeout(
             connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), read=timeout_seconds
         )
-        self._pools = PoolManager(maxsize=connections, retries=False, timeout=self._timeout)
+        self._pools = PoolManager(
+            maxsize=connections,
+            retries=False,
+            timeout=self._timeout,
+            ssl_context=_tls_context() if base_url.startswith("https:") else None,
+        )
         self._pools.pool_classes_by_scheme = {  # the values only make pools
             "http": partial(_Pool, clock=clock),  # type: ignore[dict-item]
             "https": partial(_TlsPool, clock=clock),  # type: ignore[dict-item]
@@ -158,6 +165,13 @@ class PartooApi:
             pass
         response.close()
         return ""
+
+
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections: urllib3 would read the CA bundle again for each."""
+    context = create_urllib3_context()
+    context.load_default_certs()
+    return context
 
 
 def _presentable(text: str, api_key: str) -> str:
