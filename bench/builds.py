@@ -50,8 +50,9 @@ class Builds:
     @property
     def function(self) -> Mapping[str, Any]:
         """The properties of our function in the built template."""
-        properties: Mapping[str, Any] = self.document["Resources"][_FUNCTION]["Properties"]
-        return properties
+        own = self.document["Resources"][_FUNCTION]["Properties"]
+        shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
+        return {**own, "Environment": {"Variables": shared | own["Environment"]["Variables"]}}
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -4,6 +4,8 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config as SdkConfig
@@ -17,7 +19,7 @@ from invitations.adapters.secrets import SecretsManagerApiKeys
 from invitations.adapters.sns import SnsResultTopic
 from invitations.adapters.sqs import SqsRequestQueue
 from invitations.caller import Caller
-from invitations.config import Config
+from invitations.config import Config, ReinviteConfig
 from invitations.gate import BATCH_SIZE, Pace
 from invitations.ledger import Ledger
 from invitations.service import Policy, ReinviteService
@@ -36,34 +38,18 @@ _SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
 
 def build_service() -> ReinviteService:
     """Raises ConfigurationError."""
-    config = Config.from_environment(os.environ)
-    session = sdk_session()
-    dynamodb = _client(session, "dynamodb")
-    clock = time.time
+    config = ReinviteConfig.from_environment(os.environ)
+    parts = Parts.of(config)
     return ReinviteService(
-        ledger=Ledger(DynamoDbTable(dynamodb, config.table_name, config.history_days), time.sleep),
-        caller=Caller(
-            gate=DynamoDbGateKeeper(dynamodb, config.table_name),
-            keys=SecretsManagerApiKeys(
-                _client(session, "secretsmanager"), config.api_key_secret_arn, clock
-            ),
-            clock=clock,
-            sleep=time.sleep,
-            pace=Pace.within(config.requests_per_minute),
-            call_budget_seconds=config.call_budget_seconds,
-        ),
-        api=PartooApi(
-            config.partoo_base_url, config.partoo_timeout_seconds, clock, connections=BATCH_SIZE
-        ),
-        topic=SnsResultTopic(_client(session, "sns"), config.result_topic_arn),
+        ledger=parts.ledger,
+        caller=parts.caller,
+        api=parts.api,
+        topic=parts.topic,
         queue=SqsRequestQueue(
-            # Most executions put nothing on a queue.
-            lambda: _client(session, "sqs"),
-            config.request_queue_url,
-            config.dead_letter_queue_url,
+            parts.make_queue_client, config.request_queue_url, config.dead_letter_queue_url
         ),
-        clock=clock,
-        new_id=lambda: str(uuid.uuid4()),
+        clock=time.time,
+        new_id=new_id,
         dice=random.Random(),  # noqa: S311  # spreads waits, guards nothing
         policy=Policy(
             invite_window_seconds=config.invite_window_seconds,
@@ -71,6 +57,47 @@ def build_service() -> ReinviteService:
             user_id_path=config.user_id_path,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What both functions are made of."""
+
+    ledger: Ledger
+    caller: Caller
+    api: PartooApi
+    topic: SnsResultTopic
+    dynamodb: Any
+    make_queue_client: Callable[[], Any]
+    """Most executions put nothing on a queue."""
+
+    @classmethod
+    def of(cls, config: Config) -> "Parts":
+        session = sdk_session()
+        dynamodb, clock = _client(session, "dynamodb"), time.time
+        table = DynamoDbTable(dynamodb, config.table_name, config.history_days)
+        secrets = _client(session, "secretsmanager")
+        return cls(
+            ledger=Ledger(table, time.sleep),
+            caller=Caller(
+                gate=DynamoDbGateKeeper(dynamodb, config.table_name),
+                keys=SecretsManagerApiKeys(secrets, config.api_key_secret_arn, clock),
+                clock=clock,
+                sleep=time.sleep,
+                pace=Pace.within(config.requests_per_minute),
+                call_budget_seconds=config.call_budget_seconds,
+            ),
+            api=PartooApi(
+                config.partoo_base_url, config.partoo_timeout_seconds, clock, connections=BATCH_SIZE
+            ),
+            topic=SnsResultTopic(_client(session, "sns"), config.result_topic_arn),
+            dynamodb=dynamodb,
+            make_queue_client=lambda: _client(session, "sqs"),
+        )
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
 
 
 def sdk_session() -> Session:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
 from invitations.errors import ConfigurationError
+from invitations.models import ROLES
 
 FUNCTION_TIMEOUT_SECONDS = 60
 """How long an execution may last; the template's `Timeout`."""
@@ -27,18 +29,14 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every value is valid, or `from_environment` would have raised."""
+    """What both functions need; every value is valid, or it would not have been read."""
 
     partoo_base_url: str
     partoo_timeout_seconds: int
-    invite_window_seconds: int
     requests_per_minute: int
-    max_attempts: int
     history_days: int
-    user_id_path: ParsedResult
     table_name: str
     request_queue_url: str
-    dead_letter_queue_url: str
     result_topic_arn: str
     api_key_secret_arn: str
 
@@ -47,32 +45,67 @@ class Config:
         """What must be left of an execution before it begins a call."""
         return self.partoo_timeout_seconds + _RECORD_BUDGET_SECONDS
 
+
+@dataclass(frozen=True, slots=True)
+class ReinviteConfig(Config):
+    invite_window_seconds: int
+    max_attempts: int
+    user_id_path: ParsedResult
+    dead_letter_queue_url: str
+
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
+    def from_environment(cls, environment: Mapping[str, str]) -> "ReinviteConfig":
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
         read = _Reader(environment)
         return cls(
-            partoo_base_url=read.base_url("PARTOO_BASE_URL"),
-            partoo_timeout_seconds=read.integer(
-                "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
-            ),
+            **read.shared(),
             invite_window_seconds=read.integer("INVITE_WINDOW_SECONDS", 1, 86_400),
-            requests_per_minute=read.integer("REQUESTS_PER_MINUTE", 1, 10_000),
             max_attempts=read.integer("MAX_ATTEMPTS", 1, 100),
-            # A message can wait 14 days in each of the two queues, and only then be redriven.
-            history_days=read.integer("HISTORY_DAYS", 30, 3650),
             user_id_path=read.jmespath("USER_ID_PATH"),
-            table_name=read.text("TABLE_NAME"),
-            request_queue_url=read.text("REQUEST_QUEUE_URL"),
             dead_letter_queue_url=read.text("DEAD_LETTER_QUEUE_URL"),
-            result_topic_arn=read.text("RESULT_TOPIC_ARN"),
-            api_key_secret_arn=read.text("API_KEY_SECRET_ARN"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SweepConfig(Config):
+    min_age_hours: int
+    max_invites: int
+    max_users: int
+    roles: tuple[str, ...]
+    sweep_queue_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "SweepConfig":
+        """Raises ConfigurationError, which names the first value that is missing or malformed."""
+        read = _Reader(environment)
+        return cls(
+            **read.shared(),
+            min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS", 0, 24 * 365),
+            max_invites=read.integer("SWEEP_MAX_INVITES", 1, 1_000),
+            max_users=read.integer("SWEEP_MAX_USERS", 0, 10**6),
+            roles=read.roles("SWEEP_ROLES"),
+            sweep_queue_url=read.text("SWEEP_QUEUE_URL"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     environment: Mapping[str, str]
+
+    def shared(self) -> dict[str, Any]:
+        return {
+            "partoo_base_url": self.base_url("PARTOO_BASE_URL"),
+            "partoo_timeout_seconds": self.integer(
+                "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
+            ),
+            "requests_per_minute": self.integer("REQUESTS_PER_MINUTE", 1, 10_000),
+            # A message can wait 14 days in each of the two queues, and only then be redriven.
+            "history_days": self.integer("HISTORY_DAYS", 30, 3650),
+            "table_name": self.text("TABLE_NAME"),
+            "request_queue_url": self.text("REQUEST_QUEUE_URL"),
+            "result_topic_arn": self.text("RESULT_TOPIC_ARN"),
+            "api_key_secret_arn": self.text("API_KEY_SECRET_ARN"),
+        }
 
     def text(self, name: str) -> str:
         value = self.environment.get(name, "").strip()
@@ -100,6 +133,13 @@ class _Reader:
                 f"not {text!r}"
             )
         return text
+
+    def roles(self, name: str) -> tuple[str, ...]:
+        """Empty: all."""
+        roles = tuple(filter(None, self.environment.get(name, "").split(",")))
+        if not set(roles) <= set(ROLES):
+            raise ConfigurationError(f"{name} may have {', '.join(ROLES)}, not {roles!r}")
+        return roles
 
     def jmespath(self, name: str) -> ParsedResult:
         text = self.text(name)

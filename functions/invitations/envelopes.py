@@ -12,6 +12,7 @@ from jmespath.parser import ParsedResult
 
 from invitations.errors import InvalidRequestError
 from invitations.models import (
+    Cap,
     Claim,
     Delivery,
     OnActiveWindow,
@@ -63,7 +64,7 @@ def read_request(delivery: Delivery, progress: Progress, user_id_path: ParsedRes
         _refuse_user_ids(fields)
         return Request(
             request_id=request_id or default_id,
-            user_id=_user_id(user_id),
+            user_id=read_user_id(user_id),
             source=progress.source or source,
             on_active_window=_on_active_window(fields.get("on_active_window")),
             not_after=_moment(fields.get("not_after")),
@@ -116,6 +117,7 @@ def read_progress(notes: str | None) -> Progress:
             tally=Tally(_count(fields["tally"]["attempts"]), _count(fields["tally"]["pardons"])),
             http_status=None if fields["http_status"] is None else _count(fields["http_status"]),
             unrecorded=_unrecorded(fields["unrecorded"]),
+            cap=_cap(fields.get("cap")),
         )
     except (InvalidRequestError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidRequestError(
@@ -141,6 +143,12 @@ def _unrecorded(fields: Fields | None) -> Unrecorded | None:
         answered_at=float(fields["answered_at"]),
         window_ends_at=None if window_ends_at is None else float(window_ends_at),
     )
+
+
+def _cap(fields: Fields | None) -> Cap | None:
+    if fields is None:
+        return None
+    return Cap(_count(fields["max_invites"]), float(fields["min_age_seconds"]))
 
 
 def _count(value: object) -> int:
@@ -200,7 +208,7 @@ def _search(user_id_path: ParsedResult, event: Fields) -> object:
         ) from error
 
 
-def _user_id(value: object) -> str:
+def read_user_id(value: object) -> str:
     """A user id that, percent-encoded, is exactly one segment of a path."""
     if value is None:
         raise InvalidRequestError("user_id_missing", "the request names no user_id")

@@ -54,3 +54,11 @@ class QueueUnavailableError(DependencyUnavailableError):
     """A queue did not take a message."""
 
     cause = "queue_unavailable"
+
+
+class InvalidOrderError(ReinviteError):
+    """Who asked for a sweep asked for something that there is not; the message says what."""
+
+
+class UnreadableAnswerError(ReinviteError):
+    """The API said 200, and what it sent with it cannot be what was asked for."""

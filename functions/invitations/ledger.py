@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from invitations.errors import LedgerUnavailableError
-from invitations.models import Claim, Result, Status, Tally, window_is_over
+from invitations.models import Cap, Claim, Result, Status, Tally, window_is_over
 
 T = TypeVar("T")
 
@@ -66,6 +66,14 @@ class UserRecord:
         ends_at = self.window_ends_at
         return None if ends_at is None or window_is_over(ends_at, now) else ends_at
 
+    def beyond(self, cap: Cap, now: float) -> str | None:
+        """Why a sweep must leave the user alone, or None."""
+        if self.sent_count >= cap.max_invites:
+            return "max_invites_reached"
+        if self.last_sent_at is not None and now - self.last_sent_at < cap.min_age_seconds:
+            return "asked_recently"
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -93,10 +101,14 @@ class Standing:
             return max(self.user.tally, tally, key=lambda each: each.attempts)
         return tally
 
-    def refuses(self, life_id: str, tally: Tally, now: float) -> "ClaimRefusal | None":
+    def refuses(
+        self, life_id: str, tally: Tally, now: float, cap: Cap | None
+    ) -> "ClaimRefusal | None":
         """Why nobody may call for the request now, or None."""
         if self.answer is not None and self.answer.stands_in(life_id):
             return AlreadyAnswered(self.answer.result)
+        if cap is not None and self.user.beyond(cap, now) is not None:
+            return NotDue()
         known, ends_at = self.known(tally), self.user.window_at(now)
         if ends_at is not None:
             return InProgress(ends_at, known) if self.is_latest else WindowActive(ends_at)
@@ -141,7 +153,12 @@ class AttemptsBehind:
     tally: Tally
 
 
-ClaimRefusal = AlreadyAnswered | InProgress | WindowActive | AttemptsBehind
+@dataclass(frozen=True, slots=True)
+class NotDue:
+    """A sweep asked for it, and meanwhile the user was invited."""
+
+
+ClaimRefusal = AlreadyAnswered | InProgress | WindowActive | AttemptsBehind | NotDue
 ConclusionRefusal = AlreadyAnswered | InProgress | AttemptsBehind
 
 
@@ -181,6 +198,7 @@ class Ledger:
         tally: Tally,
         now: float,
         hold_until: float,
+        cap: Cap | None = None,
     ) -> Standing | ClaimRefusal:
         """Take the user's window until `hold_until`, and count one more attempt than `tally`.
 
@@ -188,7 +206,7 @@ class Ledger:
         """
 
         def decide(standing: Standing) -> Change | ClaimRefusal:
-            refusal = standing.refuses(life_id, tally, now)
+            refusal = standing.refuses(life_id, tally, now, cap)
             if refusal is not None:
                 return refusal
             user = replace(

@@ -32,6 +32,9 @@ RETRY_AFTER_MAX_SECONDS = 900
 
 BACKOFF_BASE_SECONDS = 5
 
+ROLES = ("PROVIDER", "ORG_ADMIN", "GROUP_MANAGER", "BUSINESS_MANAGER", "PUBLISHER")
+"""What the vendor's users can be."""
+
 _NAMESPACE = uuid.UUID("6b5b2a51-7b8f-4f0e-9a52-0f4d1e6f2c11")
 
 
@@ -121,6 +124,14 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """How often, and how soon after the last time, a sweep may have a user invited."""
+
+    max_invites: int
+    min_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to call the API for one user, held by one execution."""
 
@@ -153,6 +164,8 @@ class Progress:
     http_status: int | None = None
     """Of the last answer."""
     unrecorded: Unrecorded | None = None
+    cap: Cap | None = None
+    """Of a sweep's request; holds again when the request is carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +209,8 @@ class Answered:
     answered_at: float
     retry_after: str | None = None
     excerpt: str = ""
+    body: str = ""
+    """All of it, where it is wanted; holds what must not be logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Never a body, a header or an e-mail address; excerpts of the API's answers come 
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
@@ -20,6 +22,9 @@ from invitations.models import (
     Unanswered,
     iso,
 )
+
+if TYPE_CHECKING:
+    from invitations.sweeps import Summary
 
 logger = Logger(service="partoo-reinvite")
 
@@ -71,6 +76,23 @@ def log_dependency(about: Mapping[str, object], error: DependencyUnavailableErro
     logger.error("dependency unavailable", extra={**about, "error": str(error)})
 
 
+def log_sweep(summary: "Summary") -> None:
+    log = logger.error if summary.status == "sweep_failed" else logger.info
+    log("sweep ended", extra={**asdict(summary), "skipped": dict(summary.skipped)})
+    for name, count in (
+        ("SweepUsersFound", summary.found),
+        ("SweepUsersDue", summary.due),
+        ("SweepRequestsQueued", summary.queued),
+        ("SweepFailures", int(summary.status == "sweep_failed")),
+    ):
+        _count(name, count)
+
+
+def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
+    told = {"sweep_id": sweep_id, "cause": cause, "delay_seconds": delay_seconds}
+    logger.info("sweep put off", extra=told)
+
+
 def log_failure(message_id: str, error: Exception) -> None:
     logger.error("message goes back to the queue", extra={"message_id": message_id}, exc_info=error)
 
@@ -93,11 +115,11 @@ def log_gate(before: Gate, after: Gate) -> None:
         _count("BreakerClosings")
 
 
-def _count(name: str) -> None:
+def _count(name: str, count: int = 1) -> None:
     # Only now: what is rare must not slow every start.
     from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
 
-    with single_metric(name, MetricUnit.Count, 1, namespace="partoo-reinvite"):
+    with single_metric(name, MetricUnit.Count, count, namespace="partoo-reinvite"):
         pass
 
 

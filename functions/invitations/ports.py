@@ -1,11 +1,17 @@
 """What the service needs of the outside world."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from invitations.errors import QueueUnavailableError, TopicUnavailableError
 from invitations.gate import Gate
 from invitations.models import CallOutcome, Copy, Progress, Result
+
+if TYPE_CHECKING:
+    # Only a sweep needs these.
+    from invitations.directory import View
+    from invitations.sweeps import Summary, Sweep
 
 Clock = Callable[[], float]
 """Epoch seconds, now."""
@@ -68,3 +74,40 @@ class RequestQueue(Protocol):
 
         Raises QueueUnavailableError.
         """
+
+
+class UserSearch(Protocol):
+    def search(self, view: "View", roles: Sequence[str], api_key: str) -> CallOutcome:
+        """Ask once for a page of the invited users who are not disabled, ordered by address.
+
+        `roles` empty: all. Never raises for what the network or the API does.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSweep:
+    version: int
+    sweep: "Sweep"
+
+
+class SweepStore(Protocol):
+    """Both methods raise LedgerUnavailableError when their effect is unknown or absent."""
+
+    def read(self) -> "tuple[int, Sweep | None]":
+        """The latest sweep and its version; None and 0 when there has been none."""
+
+    def write(self, version: int, sweep: "Sweep") -> StoredSweep | None:
+        """Put a sweep in the place of the version that was read, or return None."""
+
+
+class SweepQueue(Protocol):
+    def ask(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        """Put requests on the request queue; returns for each why it was not taken, or None."""
+
+    def put_off(self, order: str, delay_seconds: int) -> None:
+        """Let an order come back after a delay. Raises QueueUnavailableError."""
+
+
+class SummaryTopic(Protocol):
+    def publish_summary(self, summary: "Summary") -> None:
+        """Raises TopicUnavailableError."""

@@ -30,6 +30,7 @@ from invitations.ledger import (
     ClaimRefusal,
     InProgress,
     Ledger,
+    NotDue,
     Standing,
     Subject,
     WindowActive,
@@ -227,8 +228,11 @@ class ReinviteService:
             and self._reason_to_give_up(errand) is None
             and self.caller.has_time(deadline)
             and errand.seen is not None
-            and errand.seen.refuses(errand.life_id, errand.tally, self.clock()) is None
+            and self._refusal(errand, errand.seen) is None
         )
+
+    def _refusal(self, errand: _Errand, seen: Standing) -> ClaimRefusal | None:
+        return seen.refuses(errand.life_id, errand.tally, self.clock(), errand.progress.cap)
 
     def _attempt(self, errand: _Errand, leaves_at: float | None, deadline: float) -> _Reached:
         try:
@@ -264,7 +268,7 @@ class ReinviteService:
     def _do_without_call(self, errand: _Errand, deadline: float) -> _Answer | Queued:
         """For who needs no place in a burst, or could not get one."""
         if errand.seen is not None:
-            refusal = errand.seen.refuses(errand.life_id, errand.tally, self.clock())
+            refusal = self._refusal(errand, errand.seen)
             if refusal is not None:
                 return self._yield_to_record(errand, refusal, None, deadline)
         raise LedgerUnavailableError("no place in a burst could be reserved")
@@ -282,6 +286,7 @@ class ReinviteService:
             tally=errand.tally,
             now=self.clock(),
             hold_until=deadline + self.policy.invite_window_seconds,
+            cap=errand.progress.cap,
         )
         if isinstance(standing, Standing):
             errand = replace(errand, seen=standing)
@@ -407,6 +412,8 @@ class ReinviteService:
                     deadline,
                     window_ends_at=ends_at,
                 )
+            case NotDue():
+                return self._conclude(errand, Status.SKIPPED, "not_due", leaves_at, deadline)
 
     def _publish(self, reached: Sequence[_Reached]) -> dict[int, DependencyUnavailableError | None]:
         """Publish all results together; returns by index why one was not taken."""

@@ -12,7 +12,6 @@ from typing import Any
 OPERATIONS = {
     "dynamodb": (
         "BatchGetItem",
-        "DeleteItem",
         "GetItem",
         "PutItem",
         "TransactWriteItems",

@@ -18,7 +18,7 @@ _START_SECONDS = 75.0
 # The SDK makes three tries of a call before it gives up.
 _TRIES = 3
 # Claims and records of the ledger; the limiter uses other operations of the same table.
-_CLAIM = _RECORD = "TransactWriteItems"
+_CLAIM = _RECORD = "PutItem"
 
 
 @pytest.fixture
@@ -76,6 +76,20 @@ def test_a_failing_ledger_delays_requests(
 
     assert {result["status"] for result in results.values()} == {"sent"}
     assert faults.injected["dynamodb", fault] == 24
+    assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
+
+
+def test_a_ledger_that_cannot_be_read_delays_requests(
+    frail_stack: Outside, faults: FaultProxy
+) -> None:
+    users = [frail_stack.invited_user() for _ in range(8)]
+    faults.inject("dynamodb", Fault.REFUSE, operation="BatchGetItem", times=_TRIES)
+    requests = frail_stack.send_together({"user_id": user} for user in users)
+
+    results = frail_stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    assert faults.injected["dynamodb", Fault.REFUSE] == _TRIES
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
 
 

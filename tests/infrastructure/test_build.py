@@ -21,7 +21,6 @@ REPOSITORY = Path(__file__).parents[2]
 OPERATIONS = {
     "dynamodb": {
         "BatchGetItem",
-        "DeleteItem",
         "GetItem",
         "PutItem",
         "TransactWriteItems",

@@ -1,6 +1,7 @@
 """The rules that the template must keep, whatever else changes in it."""
 
 import dataclasses
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,9 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, Config
+from invitations.config import (
+    FUNCTION_TIMEOUT_SECONDS,
+    MAX_PARTOO_TIMEOUT_SECONDS,
+    Config,
+    ReinviteConfig,
+    SweepConfig,
+)
 from invitations.errors import ConfigurationError
 from invitations.gate import BATCH_SIZE, QUOTA_PERIOD_SECONDS
+from invitations.sweeps import HOLD_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 FOURTEEN_DAYS = 14 * 86_400
@@ -45,7 +53,16 @@ PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = TEMPLATE["Resources"]
 SAMCONFIG = tomllib.loads((REPOSITORY / "samconfig.toml").read_text(encoding="utf-8"))
 
-FUNCTION = RESOURCES["ReinviteUserFunction"]["Properties"]
+
+def function(name: str) -> dict[str, Any]:
+    """A function's properties, those for all functions included."""
+    own, shared = RESOURCES[name]["Properties"], TEMPLATE["Globals"]["Function"]
+    variables = shared["Environment"]["Variables"] | own["Environment"]["Variables"]
+    return {**shared, **own, "Environment": {"Variables": variables}}
+
+
+FUNCTION = function("ReinviteUserFunction")
+SWEEP_FUNCTION = function("SweepInvitationsFunction")
 REQUEST_QUEUE = RESOURCES["RequestQueue"]["Properties"]
 DEAD_LETTER_QUEUE = RESOURCES["DeadLetterQueue"]["Properties"]
 QUEUE_EVENT = FUNCTION["Events"]["Requests"]["Properties"]
@@ -56,6 +73,11 @@ DEAD_LETTER_QUEUE_ARN = {"GetAtt": "DeadLetterQueue.Arn"}
 REQUEST_QUEUE_ARN = {"GetAtt": "RequestQueue.Arn"}
 SECRET_ARN = {"If": ["MakesSecret", {"GetAtt": "ApiKeySecret.Id"}, {"Ref": "ApiKeySecretArn"}]}
 
+SWEEP_NUMBERS = {
+    "SWEEP_MIN_AGE_HOURS": "SweepMinAgeHours",
+    "SWEEP_MAX_INVITES": "SweepMaxInvites",
+    "SWEEP_MAX_USERS": "SweepMaxUsers",
+}
 NUMBERS = {
     "PARTOO_TIMEOUT_SECONDS": "PartooTimeoutSeconds",
     "INVITE_WINDOW_SECONDS": "InviteWindowSeconds",
@@ -73,6 +95,11 @@ ENVIRONMENT = {
     "API_KEY_SECRET_ARN": "secret",
     **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in NUMBERS.items()},
 }
+SWEEP_ENVIRONMENT = ENVIRONMENT | {
+    "SWEEP_QUEUE_URL": "sweeps",
+    "SWEEP_ROLES": PARAMETERS["SweepRoles"]["Default"],
+    **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in SWEEP_NUMBERS.items()},
+}
 
 
 def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -89,7 +116,8 @@ def as_list(value: Any) -> list[Any]:
 
 def is_valid(environment: dict[str, str]) -> bool:
     try:
-        Config.from_environment(environment)
+        ReinviteConfig.from_environment(ENVIRONMENT | environment)
+        SweepConfig.from_environment(SWEEP_ENVIRONMENT | environment)
     except ConfigurationError:
         return False
     return True
@@ -109,6 +137,12 @@ class TestParameters:
             "PendingEventSource": "crm",
             "PendingEventDetailType": "user pending",
             "UserIdPath": "detail.user_id",
+            "SweepState": "DISABLED",
+            "SweepSchedule": "cron(0 7 ? * MON-FRI *)",
+            "SweepMinAgeHours": 72,
+            "SweepMaxInvites": 3,
+            "SweepMaxUsers": 0,
+            "SweepRoles": "",
         }
 
     @pytest.mark.parametrize("name", PARAMETERS)
@@ -125,13 +159,13 @@ class TestParameters:
     def test_that_are_numbers_have_bounds(self) -> None:
         numbers = {name for name, each in PARAMETERS.items() if each["Type"] == "Number"}
 
-        assert numbers == set(NUMBERS.values())
+        assert numbers == {*NUMBERS.values(), *SWEEP_NUMBERS.values()}
         assert all({"MinValue", "MaxValue"} <= PARAMETERS[name].keys() for name in numbers)
 
     def test_with_their_defaults_start_the_function(self) -> None:
         assert is_valid(ENVIRONMENT)
 
-    @pytest.mark.parametrize(("variable", "parameter"), NUMBERS.items())
+    @pytest.mark.parametrize(("variable", "parameter"), [*NUMBERS.items(), *SWEEP_NUMBERS.items()])
     def test_that_are_numbers_have_the_bounds_of_the_code(
         self, variable: str, parameter: str
     ) -> None:
@@ -172,6 +206,25 @@ class TestParameters:
         assert bool(re.fullmatch(pattern, url)) is allowed
         assert is_valid(ENVIRONMENT | {"PARTOO_BASE_URL": url}) is allowed
 
+    @pytest.mark.parametrize(
+        ("roles", "allowed"),
+        [
+            ("", True),
+            ("PUBLISHER", True),
+            ("ORG_ADMIN,GROUP_MANAGER", True),
+            ("OWNER", False),
+            ("PUBLISHER,", False),
+            ("PUBLISHER, PROVIDER", False),
+            ("PUBLISHERPROVIDER", False),
+        ],
+    )
+    def test_allow_the_roles_that_the_vendor_has(self, roles: str, allowed: bool) -> None:
+        pattern = PARAMETERS["SweepRoles"]["AllowedPattern"]
+
+        assert bool(re.fullmatch(pattern, roles)) is allowed
+        if allowed:
+            assert is_valid({"SWEEP_ROLES": roles})
+
 
 class TestQueues:
     def test_the_visibility_outlasts_six_executions(self) -> None:
@@ -206,7 +259,7 @@ class TestQueues:
 
     def test_waiting_on_the_queue_is_not_taken_for_a_loop(self) -> None:
         """AWS ends what it takes for one after sixteen rounds of function and queue."""
-        assert FUNCTION["RecursiveLoop"] == "Allow"
+        assert FUNCTION["RecursiveLoop"] == SWEEP_FUNCTION["RecursiveLoop"] == "Allow"
 
     def test_are_read_by_few_executions_but_by_enough_for_the_quota(self) -> None:
         side_by_side = QUEUE_EVENT["ScalingConfig"]["MaximumConcurrency"] * BATCH_SIZE
@@ -258,12 +311,23 @@ class TestFunction:
         environment = ENVIRONMENT | {"PARTOO_TIMEOUT_SECONDS": str(longest)}
 
         assert longest == MAX_PARTOO_TIMEOUT_SECONDS
-        assert Config.from_environment(environment).call_budget_seconds < FUNCTION["Timeout"]
+        assert (
+            ReinviteConfig.from_environment(environment).call_budget_seconds < FUNCTION["Timeout"]
+        )
 
     def test_is_given_every_variable_that_the_code_reads_and_no_other(self) -> None:
-        fields = {field.name.upper() for field in dataclasses.fields(Config)}
+        fields = {field.name.upper() for field in dataclasses.fields(ReinviteConfig)}
 
         assert VARIABLES.keys() == fields == ENVIRONMENT.keys()
+
+    def test_that_sweeps_is_given_every_variable_that_its_code_reads_and_no_other(self) -> None:
+        shared = {field.name for field in dataclasses.fields(Config)}
+        own = {
+            name if name in shared or name == "sweep_queue_url" else f"sweep_{name}"
+            for name in (field.name for field in dataclasses.fields(SweepConfig))
+        }
+
+        assert SWEEP_FUNCTION["Environment"]["Variables"].keys() == {name.upper() for name in own}
 
     @pytest.mark.parametrize(
         ("variable", "value"),
@@ -284,9 +348,10 @@ class TestFunction:
     def test_keeps_what_an_asynchronous_invocation_could_not_do(self) -> None:
         assert FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": DEAD_LETTER_QUEUE_ARN}
 
-    def test_exists_where_the_handler_says(self) -> None:
-        module, _, name = FUNCTION["Handler"].rpartition(".")
-        source = REPOSITORY / FUNCTION["CodeUri"] / (module.replace(".", "/") + ".py")
+    @pytest.mark.parametrize("function", [FUNCTION, SWEEP_FUNCTION], ids=["reinvite", "sweep"])
+    def test_exists_where_the_handler_says(self, function: dict[str, Any]) -> None:
+        module, _, name = function["Handler"].rpartition(".")
+        source = REPOSITORY / function["CodeUri"] / (module.replace(".", "/") + ".py")
 
         assert f"\ndef {name}(" in source.read_text(encoding="utf-8")
 
@@ -294,11 +359,73 @@ class TestFunction:
         settings = TEMPLATE["Globals"]["Function"]
 
         assert (settings["Runtime"], settings["Architectures"]) == ("python3.13", ["arm64"])
-        assert not {"Runtime", "Architectures"} & FUNCTION.keys()
+        for name in ("ReinviteUserFunction", "SweepInvitationsFunction"):
+            assert not {"Runtime", "Architectures"} & RESOURCES[name]["Properties"].keys()
 
     def test_writes_its_log_where_it_ends_some_day(self) -> None:
         assert FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "ReinviteUserLogGroup"}
         assert RESOURCES["ReinviteUserLogGroup"]["Properties"]["RetentionInDays"] == 30
+
+
+class TestSweeps:
+    SCHEDULE = RESOURCES["SweepSchedulePlan"]["Properties"]
+    QUEUE = RESOURCES["SweepQueue"]["Properties"]
+    EVENT = SWEEP_FUNCTION["Events"]["PutOffSweeps"]["Properties"]
+
+    def test_are_started_by_a_schedule_that_the_deployer_turns_on(self) -> None:
+        assert self.SCHEDULE["State"] == {"Ref": "SweepState"}
+        assert self.SCHEDULE["ScheduleExpression"] == {"Ref": "SweepSchedule"}
+        assert self.SCHEDULE["Target"]["Arn"] == {"GetAtt": "SweepInvitationsFunction.Arn"}
+        assert json.loads(self.SCHEDULE["Target"]["Input"]) == {}
+
+    def test_the_schedule_may_start_a_sweep_and_nothing_else(self) -> None:
+        role = RESOURCES["SweepScheduleRole"]["Properties"]
+        ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in role["Policies"]]
+
+        assert statement["Action"] == "lambda:InvokeFunction"
+        assert statement["Resource"] == {"GetAtt": "SweepInvitationsFunction.Arn"}
+
+    def test_go_on_after_an_execution_that_died(self) -> None:
+        assert self.EVENT["Queue"] == {"GetAtt": "SweepQueue.Arn"}
+        assert self.EVENT["BatchSize"] == 1
+        assert self.EVENT["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert self.QUEUE["VisibilityTimeout"] > SWEEP_FUNCTION["Timeout"] > HOLD_SECONDS
+
+    def test_that_cannot_be_carried_out_are_kept(self) -> None:
+        dead = {"GetAtt": "SweepDeadLetterQueue.Arn"}
+
+        assert self.QUEUE["RedrivePolicy"]["deadLetterTargetArn"] == dead
+        assert SWEEP_FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": dead}
+        assert (
+            RESOURCES["SweepDeadLetterQueue"]["Properties"]["MessageRetentionPeriod"]
+            == FOURTEEN_DAYS
+        )
+
+    def test_have_time_for_a_page(self) -> None:
+        config = SweepConfig.from_environment(SWEEP_ENVIRONMENT)
+
+        assert 2 * config.call_budget_seconds < SWEEP_FUNCTION["Timeout"]
+
+    def test_may_do_these_things_and_no_others(self) -> None:
+        statements = [each for policy in SWEEP_FUNCTION["Policies"] for each in policy["Statement"]]
+
+        assert {
+            action: statement["Resource"]
+            for statement in statements
+            for action in as_list(statement["Action"])
+        } == {
+            "dynamodb:BatchGetItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:GetItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:PutItem": {"GetAtt": "InvitationTable.Arn"},
+            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
+            "secretsmanager:GetSecretValue": SECRET_ARN,
+            "sns:Publish": {"Ref": "ResultTopic"},
+            "sqs:SendMessage": [REQUEST_QUEUE_ARN, {"GetAtt": "SweepQueue.Arn"}],
+        }
+
+    def test_write_a_log_that_ends_some_day(self) -> None:
+        assert SWEEP_FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "SweepInvitationsLogGroup"}
+        assert RESOURCES["SweepInvitationsLogGroup"]["Properties"]["RetentionInDays"] == 30
 
 
 class TestPermissions:
@@ -340,7 +467,11 @@ class TestLayer:
     def test_holds_third_party_packages_only(self) -> None:
         folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
 
-        assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "requirements.txt"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "Makefile",
+            "requirements.txt",
+            "trim.py",
+        ]
 
     def test_installs_only_what_is_pinned_by_its_hash(self) -> None:
         folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
@@ -418,6 +549,7 @@ class TestOutputs:
             "DeadLetterQueueUrl": {"Ref": "DeadLetterQueue"},
             "ResultTopicArn": {"Ref": "ResultTopic"},
             "ReinviteFunctionName": {"Ref": "ReinviteUserFunction"},
+            "SweepFunctionName": {"Ref": "SweepInvitationsFunction"},
             "TableName": {"Ref": "InvitationTable"},
             "ApiKeySecretArn": SECRET_ARN,
             "EventBusName": {"Ref": "EventBusName"},

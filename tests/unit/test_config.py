@@ -1,7 +1,7 @@
 import pytest
 from jmespath.parser import ParsedResult
 
-from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, Config
+from invitations.config import FUNCTION_TIMEOUT_SECONDS, MAX_PARTOO_TIMEOUT_SECONDS, ReinviteConfig
 from invitations.errors import ConfigurationError
 
 ENVIRONMENT = {
@@ -20,12 +20,12 @@ ENVIRONMENT = {
 }
 
 
-def config_with(name: str, value: str) -> Config:
-    return Config.from_environment({**ENVIRONMENT, name: value})
+def config_with(name: str, value: str) -> ReinviteConfig:
+    return ReinviteConfig.from_environment({**ENVIRONMENT, name: value})
 
 
 def test_a_complete_environment_is_read() -> None:
-    config = Config.from_environment(ENVIRONMENT)
+    config = ReinviteConfig.from_environment(ENVIRONMENT)
 
     assert config.partoo_base_url == "https://api.partoo.co/v2"
     assert (config.partoo_timeout_seconds, config.invite_window_seconds) == (10, 300)
@@ -49,7 +49,7 @@ def test_a_missing_value_stops_the_start_with_its_name(name: str, blank: str) ->
 
 def test_an_empty_environment_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match=r"^PARTOO_BASE_URL is missing$"):
-        Config.from_environment({})
+        ReinviteConfig.from_environment({})
 
 
 class TestNumber:

@@ -1,4 +1,4 @@
-"""The one call to the vendor's API, `POST /v2/user/{user_id}/invite`.
+"""The two calls to the vendor's API: `POST /user/{user_id}/invite` and `GET /user/search`.
 
 Retries and redirects are the service's business: here a call is made once. What decides whether
 it may be repeated is whether its first byte left (RFC 9110 §9.2.2), so the connection notes that.
@@ -8,10 +8,12 @@ import re
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
-from urllib.parse import quote
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -21,6 +23,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from invitations.models import Answered, CallOutcome, NeverSent, Unanswered
 from invitations.ports import Clock
+
+if TYPE_CHECKING:
+    from invitations.directory import View
 
 API_KEY_HEADER = "x-APIKey"
 
@@ -34,6 +39,10 @@ _MAX_IDLE_SECONDS = 30
 _BODY_TIMEOUT_SECONDS = 1
 _MAX_BODY_BYTES = 16_384
 _EXCERPT_CHARACTERS = 500
+
+# A hundred users, with all that the vendor says of them.
+_SEARCH_SECONDS = 5
+_MAX_SEARCH_BYTES = 2 * 1024 * 1024
 
 _EMAIL_ADDRESS = re.compile(r"[^\s@\"'<>:]{1,64}@[^\s@\"'<>]+")
 
@@ -118,15 +127,32 @@ class PartooApi:
         }
 
     def invite(self, user_id: str, api_key: str) -> CallOutcome:
+        return self._call("POST", f"/user/{quote(user_id, safe='')}/invite", api_key)
+
+    def search(self, view: "View", roles: Sequence[str], api_key: str) -> CallOutcome:
+        query = {
+            "status": "invited",
+            "disabled": "False",
+            "display_business_ids": "False",
+            "order_by": "email",
+            "page": str(view.page),
+            "per_page": str(view.size),
+            **({"role": ",".join(roles)} if roles else {}),
+        }
+        return self._call("GET", f"/user/search?{urlencode(query)}", api_key, wants_body=True)
+
+    def _call(
+        self, method: str, target: str, api_key: str, *, wants_body: bool = False
+    ) -> CallOutcome:
         _departure.noted = False
         try:
             response = self._pools.request(
-                "POST",
-                f"{self._base_url}/user/{quote(user_id, safe='')}/invite",
+                method,
+                self._base_url + target,
                 headers={
                     API_KEY_HEADER: api_key,
                     "Accept": "application/json",
-                    # The vendor answers 415 without it, although the call has no body.
+                    # The vendor answers a POST with 415 without it, although it has no body.
                     "Content-Type": "application/json",
                     "User-Agent": "partoo-reinvite",
                 },
@@ -140,31 +166,40 @@ class PartooApi:
                 return Unanswered(text, gave_up_at=self._clock())
             return NeverSent(text)
         answered_at = self._clock()
+        if wants_body and response.status == HTTPStatus.OK:
+            body = self._read(response, answered_at, _SEARCH_SECONDS, _MAX_SEARCH_BYTES)
+            if body is None:
+                return Unanswered("the answer broke off", gave_up_at=self._clock())
+            return Answered(response.status, answered_at, body=body)
+        excerpt = self._read(response, answered_at, _BODY_TIMEOUT_SECONDS, _MAX_BODY_BYTES)
         return Answered(
             http_status=response.status,
             answered_at=answered_at,
             retry_after=response.headers.get("Retry-After"),
-            excerpt=_presentable(self._read_beginning(response, answered_at), api_key),
+            # The end of what broke off could be half a key.
+            excerpt=_presentable(excerpt or "", api_key),
         )
 
-    def _read_beginning(self, response: BaseHTTPResponse, answered_at: float) -> str:
-        """The first bytes of the body, empty when it breaks off: its end could be half a key.
+    def _read(
+        self, response: BaseHTTPResponse, answered_at: float, seconds: float, most_bytes: int
+    ) -> str | None:
+        """The body, or the beginning of a longer one; None when it breaks off.
 
         The connection is kept only when that was all of it.
         """
         body = b""
         try:
-            while self._clock() - answered_at < _BODY_TIMEOUT_SECONDS:
-                part = response.read1(_MAX_BODY_BYTES)
+            while self._clock() - answered_at < seconds:
+                part = response.read1(most_bytes)
                 body += part
-                if not part or len(body) > _MAX_BODY_BYTES:
+                if not part or len(body) > most_bytes:
                     if part:
                         response.close()
                     return body.decode("utf-8", errors="replace")
         except HTTPError:
             pass
         response.close()
-        return ""
+        return None
 
 
 def _tls_context() -> ssl.SSLContext:

@@ -1,17 +1,22 @@
 """The results topic."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invitations.errors import TopicUnavailableError
-from invitations.models import Result
+from invitations.models import Result, Source
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
-    from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
+    from mypy_boto3_sns.type_defs import (
+        MessageAttributeValueTypeDef,
+        PublishBatchRequestEntryTypeDef,
+    )
+
+    from invitations.sweeps import Summary
 
 MOST_AT_ONCE = 10
 """Messages in one call. SNS also takes no more than 256 KiB; ten results have at most a quarter."""
@@ -28,6 +33,17 @@ class SnsResultTopic:
             for start in range(0, len(results), MOST_AT_ONCE)
             for error in self._publish_batch(results[start : start + MOST_AT_ONCE])
         ]
+
+    def publish_summary(self, summary: "Summary") -> None:
+        attributes = {"status": summary.status, "reason": summary.reason, "source": Source.SWEEP}
+        try:
+            self.client.publish(
+                TopicArn=self.topic_arn,
+                Message=summary.to_json(),
+                MessageAttributes=_attributes(attributes),
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _untaken(str(error)) from error
 
     def _publish_batch(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
         try:
@@ -52,11 +68,12 @@ def _entry(entry_id: str, result: Result) -> "PublishBatchRequestEntryTypeDef":
     return {
         "Id": entry_id,
         "Message": result.to_json(),
-        "MessageAttributes": {
-            name: {"DataType": "String", "StringValue": str(value)}
-            for name, value in attributes.items()
-        },
+        "MessageAttributes": _attributes(attributes),
     }
+
+
+def _attributes(texts: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    return {name: {"DataType": "String", "StringValue": str(text)} for name, text in texts.items()}
 
 
 def _untaken(why: str) -> TopicUnavailableError:

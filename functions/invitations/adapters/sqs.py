@@ -1,4 +1,4 @@
-"""The request queue, and the dead-letter queue behind it."""
+"""The request queue, the dead-letter queue behind it, and the queue of sweeps that were put off."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,15 +25,11 @@ PROGRESS_ATTRIBUTE = "reinvite_progress"
 """The message attribute that carries a request's `Progress`."""
 
 
-class SqsRequestQueue:
+class _Sender:
     """Makes its client when the first message is to be put somewhere: seldom, and side by side."""
 
-    def __init__(
-        self, make_client: "Callable[[], SQSClient]", queue_url: str, dead_letter_queue_url: str
-    ) -> None:
+    def __init__(self, make_client: "Callable[[], SQSClient]") -> None:
         self._make_client = make_client
-        self._queue_url = queue_url
-        self._dead_letter_queue_url = dead_letter_queue_url
         self._client_lock = threading.Lock()
         self._made_client: SQSClient | None = None
 
@@ -45,7 +41,7 @@ class SqsRequestQueue:
                 self._made_client = self._make_client()
             return self._made_client
 
-    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+    def send(self, queue_url: str, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
             {
                 "Id": str(index),
@@ -59,27 +55,27 @@ class SqsRequestQueue:
         ]
         refused: dict[str, QueueUnavailableError] = {}
         for together in _in_calls(entries):
-            refused |= self._send_batch(together)
+            refused |= self._send_batch(queue_url, together)
         return [refused.get(entry["Id"]) for entry in entries]
 
-    def park(self, body: str, progress: Progress | None, result: Result) -> None:
-        attributes = {"status": str(result.status), "reason": result.reason}
-        if progress is not None:
-            attributes[PROGRESS_ATTRIBUTE] = write_progress(progress)
+    def send_one(
+        self, queue_url: str, body: str, attributes: Mapping[str, str], delay_seconds: int = 0
+    ) -> None:
         try:
             self._client.send_message(
-                QueueUrl=self._dead_letter_queue_url,
+                QueueUrl=queue_url,
                 MessageBody=body,
+                DelaySeconds=delay_seconds,
                 MessageAttributes=_attributes(attributes),
             )
         except (BotoCoreError, ClientError) as error:
             raise _unavailable(str(error)) from error
 
     def _send_batch(
-        self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
+        self, queue_url: str, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
     ) -> dict[str, QueueUnavailableError]:
         try:
-            answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            answer = self._client.send_message_batch(QueueUrl=queue_url, Entries=entries)
         except (BotoCoreError, ClientError) as error:
             return {entry["Id"]: _unavailable(str(error)) for entry in entries}
         taken = {entry["Id"] for entry in answer.get("Successful", [])}
@@ -89,6 +85,39 @@ class SqsRequestQueue:
             for entry in entries
             if entry["Id"] not in taken
         }
+
+
+class SqsRequestQueue:
+    def __init__(
+        self, make_client: "Callable[[], SQSClient]", queue_url: str, dead_letter_queue_url: str
+    ) -> None:
+        self._sender = _Sender(make_client)
+        self._queue_url = queue_url
+        self._dead_letter_queue_url = dead_letter_queue_url
+
+    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        return self._sender.send(self._queue_url, copies)
+
+    def park(self, body: str, progress: Progress | None, result: Result) -> None:
+        attributes = {"status": str(result.status), "reason": result.reason}
+        if progress is not None:
+            attributes[PROGRESS_ATTRIBUTE] = write_progress(progress)
+        self._sender.send_one(self._dead_letter_queue_url, body, attributes)
+
+
+class SqsSweepQueue:
+    def __init__(
+        self, make_client: "Callable[[], SQSClient]", request_queue_url: str, order_queue_url: str
+    ) -> None:
+        self._sender = _Sender(make_client)
+        self._request_queue_url = request_queue_url
+        self._order_queue_url = order_queue_url
+
+    def ask(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
+        return self._sender.send(self._request_queue_url, copies)
+
+    def put_off(self, order: str, delay_seconds: int) -> None:
+        self._sender.send_one(self._order_queue_url, order, {}, delay_seconds)
 
 
 def _in_calls(
