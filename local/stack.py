@@ -31,6 +31,7 @@ class DeployedStack:
     dead_letter_queue_url: str
     result_topic_arn: str
     reinvite_function_name: str
+    sweep_function_name: str
     table_name: str
     api_key_secret_arn: str
     event_bus_name: str
@@ -105,6 +106,7 @@ def deploy(
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
         result_topic_arn=outputs["ResultTopicArn"],
         reinvite_function_name=outputs["ReinviteFunctionName"],
+        sweep_function_name=outputs["SweepFunctionName"],
         table_name=outputs["TableName"],
         api_key_secret_arn=outputs["ApiKeySecretArn"],
         event_bus_name=outputs["EventBusName"],

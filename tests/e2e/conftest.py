@@ -1,5 +1,6 @@
 """Two deployed stacks of one build, each with an API of its own, for the length of the session."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,24 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         brisk = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=window)
         brisk.limit_executions(EXECUTION_SECONDS)
         yield brisk
+
+
+@pytest.fixture
+def sweeping_stack(
+    aws: LocalAws, deployed_template: Path, request: pytest.FixtureRequest
+) -> Iterator[Outside]:
+    """A stack of the test's own, whose API knows nobody yet; a parameter overrides its quota."""
+    requests_per_minute = str(getattr(request, "param", 10_000))
+    name = f"sweeping-{uuid.uuid4().hex[:8]}"
+    api_key = "e2e-sweep-key"
+    # The vendor's own rule would hide an e-mail too many.
+    with running_stand_in(
+        api_key, window_seconds=1, requests_per_minute=int(requests_per_minute)
+    ) as base_url:
+        parameters = {
+            "PartooBaseUrl": base_url,
+            "RequestsPerMinute": requests_per_minute,
+            "PendingEventSource": f"crm.{name}",
+        }
+        deployed = deploy(aws, name, parameters, template=deployed_template, api_key=api_key)
+        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)

@@ -17,8 +17,10 @@ from local.stack import DeployedStack
 
 PATIENCE_SECONDS = 180.0
 _POLL_SECONDS = 0.1
-_SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "schemas" / "result-1.0.json").read_text(encoding="utf-8")
+_SCHEMAS = Path(__file__).parents[2] / "schemas"
+_RESULT, _SWEEP = (
+    json.loads((_SCHEMAS / name).read_text(encoding="utf-8"))
+    for name in ("result-1.0.json", "sweep-1.0.json")
 )
 
 
@@ -51,6 +53,8 @@ class Outside:
     partoo_url: str
     window_seconds: float
     published: list[Published] = field(default_factory=list)
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    """Of sweeps, in the order in which they were published."""
     parked: list[Parked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -114,6 +118,29 @@ class Outside:
             FunctionName=self.stack.reinvite_function_name, Payload=json.dumps(event)
         )
         return json.loads(answer["Payload"].read())
+
+    def sweep(self, **order: object) -> Any:
+        """Invoke the function that sweeps and wait; its answer, or its error."""
+        answer = self._lambda.invoke(
+            FunctionName=self.stack.sweep_function_name, Payload=json.dumps(order)
+        )
+        return json.loads(answer["Payload"].read())
+
+    def start_sweep(self) -> None:
+        """Invoke it as the schedule does, and do not wait."""
+        self._lambda.invoke(
+            FunctionName=self.stack.sweep_function_name, InvocationType="Event", Payload="{}"
+        )
+
+    def sweeps(self, count: int) -> list[dict[str, Any]]:
+        """What the sweeps came to, once so many have ended."""
+
+        def have_ended() -> bool:
+            self._receive()
+            return len(self.summaries) >= count
+
+        self.wait(have_ended)
+        return self.summaries
 
     def put_secret(self, value: str) -> None:
         self.aws.client("secretsmanager").put_secret_value(
@@ -193,6 +220,17 @@ class Outside:
             assert time.monotonic() < give_up_at, f"not within {PATIENCE_SECONDS:g} s"
             time.sleep(_POLL_SECONDS)
 
+    def age_ledger(self, hours: float) -> None:
+        """Let the ledger's past be longer ago, as if the clock had moved on."""
+        table = self.aws.client("dynamodb")
+        pages = table.get_paginator("scan").paginate(TableName=self.stack.table_name)
+        for item in (item for page in pages for item in page["Items"]):
+            for name in ("last_sent_at", "window_ends_at"):
+                if name in item:
+                    item[name] = {"N": str(float(item[name]["N"]) - hours * 3600)}
+            if "last_sent_at" in item:
+                table.put_item(TableName=self.stack.table_name, Item=item)
+
     def assert_window_held(self, user_id: str) -> None:
         """No two e-mails to the user closer than the window, by the API's own clock."""
         moments = [call.received_at for call in self.partoo.emails(user_id)]
@@ -214,8 +252,12 @@ class Outside:
     def _receive(self) -> list[Published]:
         for message in self._drain(self.stack.results_queue_url):
             published = Published(message["Body"], _attributes(message))
-            jsonschema.validate(published.result, _SCHEMA)
-            self.published.append(published)
+            if "sweep_id" in published.result:
+                jsonschema.validate(published.result, _SWEEP)
+                self.summaries.append(published.result)
+            else:
+                jsonschema.validate(published.result, _RESULT)
+                self.published.append(published)
         return self.published
 
     def _receive_parked(self) -> list[Parked]:

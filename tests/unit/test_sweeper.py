@@ -140,7 +140,7 @@ class TestComplete:
         outcome = world.sweep()
 
         assert isinstance(outcome, PutOff)
-        assert (outcome.cause, 60 < outcome.delay_seconds <= 92) == ("held", True)
+        assert (outcome.cause, 30 < outcome.delay_seconds <= 62) == ("held", True)
         assert isinstance(world.go_on(), Summary)
 
     def test_a_second_sweep_asks_nobody_twice(self) -> None:
@@ -177,7 +177,7 @@ class TestComplete:
 
         def sleep_long(world: SweepWorld) -> None:
             if not rivals:
-                world.clock.advance(100)
+                world.clock.advance(70)
                 rivals.append(PutOff(None, "", 0))
                 rivals[0] = world.sweep()
 
