@@ -3,6 +3,7 @@ ENV = sandbox
 EVENT =
 SEED = 1
 REQUESTS = 1000
+USERS = 1000
 STACK = partoo-reinvite-sandbox
 
 .DEFAULT_GOAL = help
@@ -31,6 +32,10 @@ run: setup ## send the sample events through the whole stack on this machine, or
 .PHONY: local
 local: setup ## the same stack, left running until Ctrl-C
 	@$(LOCALLY) $(BIN)/python -m local serve
+
+.PHONY: sweep
+sweep: setup ## find who is still waiting in an organisation of USERS=1000, and ask them again
+	@$(LOCALLY) $(BIN)/python -m local sweep "$(USERS)"
 
 .PHONY: test
 test: setup lint ## lint and every test

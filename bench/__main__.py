@@ -1,7 +1,7 @@
 """`python -m bench [PART …]`: measurements side by side with the naive handler.
 
-A part is a name or a number: 1 start, 2 batch, 3 quota, 4 drain, 5 cost, 6 growth; without any,
-all run. Tables go to the terminal, and with JSON and pictures to `.local/bench/`.
+A part is a name or a number: 1 start, 2 batch, 3 quota, 4 drain, 5 cost, 6 growth, 7 sweep;
+without any, all run. Tables go to the terminal, and with JSON and pictures to `.local/bench/`.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from bench import batch, cost, drain, growth, pictures, quota, start, tables, targets
+from bench import batch, cost, drain, growth, pictures, quota, start, sweep, tables, targets
 from bench.builds import Builds, build_both
 from bench.cost import Shares
 from bench.stage import Stage, staged
@@ -25,7 +25,7 @@ from local.aws import REPOSITORY
 from local.errors import LocalStackError
 from local.processes import treat_sigterm_as_interrupt
 
-PARTS = ("start", "batch", "quota", "drain", "cost", "growth")
+PARTS = ("start", "batch", "quota", "drain", "cost", "growth", "sweep")
 
 _WORKSPACE = REPOSITORY / ".local/bench"
 
@@ -92,6 +92,9 @@ class Bench:
 
     def growth(self) -> growth.Growth:
         return growth.measure(self.stage, self.shares, self.say)
+
+    def sweep(self) -> sweep.Sweeps:
+        return sweep.measure(self.stage, self.say)
 
 
 def main(chosen: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from local.stack import build
 PYTHON = REPOSITORY / ".venv/aws/bin/python"
 """Runs every handler here, as it runs the local AWS: the bytecode of our build is made for it."""
 
-_FUNCTION = "ReinviteUserFunction"
+FUNCTIONS = {"ours": "ReinviteUserFunction", "sweep": "SweepInvitationsFunction"}
 _LAYER = "DependenciesLayer"
 _NAIVE = REPOSITORY / "bench/naive/app.py"
 _NAIVE_PACKAGES = REPOSITORY / "requirements/bench.txt"
@@ -44,13 +44,13 @@ class Artifact:
 @dataclass(frozen=True)
 class Builds:
     ours: Artifact
+    sweep: Artifact
     naive: Artifact
     template: Path
 
-    @property
-    def function(self) -> Mapping[str, Any]:
-        """The properties of our function in the built template."""
-        own = self.document["Resources"][_FUNCTION]["Properties"]
+    def function(self, name: str) -> Mapping[str, Any]:
+        """The properties of one of our functions in the built template."""
+        own = self.document["Resources"][FUNCTIONS[name]]["Properties"]
         shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
         return {**own, "Environment": {"Variables": shared | own["Environment"]["Variables"]}}
 
@@ -72,11 +72,16 @@ def build_both(workspace: Path, logs: Path) -> Builds:
     """
     template = build(workspace / "sam", logs=logs)
     folder = template.parent
-    ours = Artifact(
-        "ours", (folder / _FUNCTION, folder / _LAYER / "python"), "reinvite_user.app.handler"
+    packages = folder / _LAYER / "python"
+    ours, sweep = (
+        Artifact(name, (folder / FUNCTIONS[name], packages), handler)
+        for name, handler in (
+            ("ours", "reinvite_user.app.handler"),
+            ("sweep", "sweep_invitations.app.handler"),
+        )
     )
     naive = Artifact("naive", (_build_naive(workspace / "naive", logs),), "app.handler")
-    return Builds(ours, naive, template)
+    return Builds(ours, sweep, naive, template)
 
 
 def _build_naive(folder: Path, logs: Path) -> Path:

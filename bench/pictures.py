@@ -16,6 +16,7 @@ from bench.limiters import LIMITERS
 from bench.prices import Item
 from bench.quota import Drained
 from bench.start import Starts
+from bench.sweep import Sweeps
 
 _COLOURS = {
     "naive": "#c1121f",
@@ -128,6 +129,25 @@ def of_growth(growth: Growth, path: Path) -> None:
         axes.set_xlabel("requests")
         axes.set_ylabel(label)
         axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def of_sweep(sweeps: Sweeps, path: Path) -> None:
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    wall, memory = figure.subplots(1, 2)
+    for axes, name, label in (
+        (wall, "wall", "seconds"),
+        (memory, "peak_megabytes", "MB at most, of the whole process"),
+    ):
+        axes.scatter(
+            [each.users for each in sweeps.rounds],
+            [getattr(each, name) for each in sweeps.rounds],
+            color=_COLOURS["ours"],
+        )
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("users of the organisation")
+        axes.set_ylabel(label)
     _save(figure, path)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.builds import Builds
+from bench.builds import FUNCTIONS, Artifact, Builds
 from bench.process import Handler, handler_process
 from local.aws import LocalAws, local_aws
 from local.partoo.control import PartooControl, User, running_stand_in
@@ -50,7 +50,7 @@ class Stage:
         resources = self.resources[name]
         lambdas = {
             "AWS_LAMBDA_FUNCTION_NAME": "bench",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.builds.function["MemorySize"]),
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.builds.function("ours")["MemorySize"]),
             # Without these the Tracer would find that it is not in Lambda, and switch itself off.
             "LAMBDA_TASK_ROOT": str(self.builds.naive.paths[0]),
             "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;"
@@ -58,8 +58,8 @@ class Stage:
             # UDP to a port where nobody listens, as cheap as to Lambda's own daemon.
             "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:9",
         }
-        if name == "ours":
-            own = _ours(self, resources, requests_per_minute)
+        if name in FUNCTIONS:
+            own = _variables(self, name, resources, requests_per_minute)
         else:
             own = {
                 "TABLE_NAME": resources.table_name,
@@ -72,8 +72,8 @@ class Stage:
 
     @contextmanager
     def process(self, name: str, requests_per_minute: int = _NO_QUOTA) -> Iterator[Handler]:
-        """Run one of the two handlers in a process of its own."""
-        artifact = self.builds.ours if name == "ours" else self.builds.naive
+        """Run a handler in a process of its own: `ours`, `sweep` or `naive`."""
+        artifact: Artifact = getattr(self.builds, name)
         environment = self.environment(name, requests_per_minute)
         log = self.logs / f"{name}.log"
         with handler_process(artifact.paths, artifact.handler, environment, log) as handler:
@@ -120,13 +120,13 @@ def staged(builds: Builds, logs: Path) -> Iterator[Stage]:
             api_key, window_seconds=_WINDOW_SECONDS, requests_per_minute=10**9
         ) as base_url,
     ):
-        resources = {name: _make(aws, name, api_key) for name in ("ours", "naive", "floor")}
+        resources = {name: _make(aws, name, api_key) for name in (*FUNCTIONS, "naive", "floor")}
         yield Stage(aws, PartooControl(base_url), base_url, builds, resources, logs)
 
 
 def _make(aws: LocalAws, name: str, api_key: str) -> Resources:
     sqs = aws.client("sqs")
-    aws.create_table(f"bench-{name}", *(("pk", "sk") if name == "ours" else ("pk",)))
+    aws.create_table(f"bench-{name}", *(("pk", "sk") if name in FUNCTIONS else ("pk",)))
     queues = [
         sqs.create_queue(QueueName=f"bench-{name}{suffix}")["QueueUrl"] for suffix in ("", "-dead")
     ]
@@ -142,7 +142,9 @@ def _make(aws: LocalAws, name: str, api_key: str) -> Resources:
     )
 
 
-def _ours(stage: Stage, resources: Resources, requests_per_minute: int) -> dict[str, str]:
+def _variables(
+    stage: Stage, name: str, resources: Resources, requests_per_minute: int
+) -> dict[str, str]:
     """The variables of the built template, so that a new one is not forgotten here."""
     parameters = {
         name: str(each.get("Default", "")) for name, each in stage.builds.parameters.items()
@@ -153,19 +155,18 @@ def _ours(stage: Stage, resources: Resources, requests_per_minute: int) -> dict[
         "InvitationTable": resources.table_name,
         "RequestQueue": resources.queue_url,
         "DeadLetterQueue": resources.dead_letter_queue_url,
+        "SweepQueue": resources.dead_letter_queue_url,
         "ResultTopic": resources.topic_arn,
         "ApiKeySecret": resources.secret_arn,
     }
 
     def resolve(value: Any) -> str:
         match value:
-            case {"Ref": name}:
-                return known[name]
-            case {"Fn::GetAtt": [name, *_]}:
-                return known[name]
+            case {"Ref": logical_id} | {"Fn::GetAtt": [logical_id, *_]}:
+                return known[logical_id]
             case {"Fn::If": [_, made, _given]}:
                 return resolve(made)
         return str(value)
 
-    variables = stage.builds.function["Environment"]["Variables"]
-    return {name: resolve(value) for name, value in variables.items()}
+    variables = stage.builds.function(name)["Environment"]["Variables"]
+    return {variable: resolve(value) for variable, value in variables.items()}

@@ -11,6 +11,8 @@ from bench.growth import SIZES, Growth
 from bench.prices import Item
 from bench.quota import Drained
 from bench.start import Starts
+from bench.sweep import SIZES as SWEEP_SIZES
+from bench.sweep import Sweeps
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,18 @@ def of_growth(growth: Growth) -> Iterable[Table]:
                 peak("ours", size),
             ]
             for size in SIZES
+        ],
+    )
+
+
+def of_sweep(sweeps: Sweeps) -> Iterable[Table]:
+    names = ("due", "pages", "calls", "wall", "cpu", "peak_megabytes")
+    yield Table(
+        "7 A sweep, nobody else at the quota",
+        ["users", "due", "searches", "calls of AWS", "seconds", "CPU seconds", "peak MB"],
+        [
+            [f"{size:,}", *(f"{sweeps.median(size, name):,.4g}" for name in names)]
+            for size in SWEEP_SIZES
         ],
     )
 

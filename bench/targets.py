@@ -9,6 +9,7 @@ from bench.drain import Backlog
 from bench.limiters import LIMITERS
 from bench.quota import Drained
 from bench.start import Starts
+from bench.sweep import Sweeps
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,8 @@ def of_cost(costs: Costs) -> Iterable[Target]:
     for limiter in LIMITERS:
         text = f"a million e-mails before a {limiter}, of the naive one's dollars"
         yield Target(text, costs.ratio(limiter), 0.5)
+
+
+def of_sweep(sweeps: Sweeps) -> Iterable[Target]:
+    text = "memory of a sweep of 10,000 users, of that of 1,000"
+    yield Target(text, sweeps.memory_ratio, 1.2)

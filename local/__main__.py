@@ -1,4 +1,4 @@
-"""`python -m local COMMAND …`: run, serve, chaos and redrive, behind the Makefile's targets."""
+"""`python -m local COMMAND …`: what stands behind the Makefile's targets."""
 
 import importlib
 import signal

@@ -27,23 +27,34 @@ class LocalEnvironment:
 
 @contextmanager
 def local_environment(
-    logs: Path, *, users: Iterable[str], window_seconds: int, say: Callable[[str], None]
+    logs: Path,
+    *,
+    users: Iterable[User],
+    window_seconds: int,
+    say: Callable[[str], None],
+    requests_per_minute: int = 300,
 ) -> Iterator[LocalEnvironment]:
-    """Run everything for the length of the block; the API knows `users` as invited.
+    """Run everything for the length of the block; the API knows `users` and has that quota.
 
     Raises LocalStackError or ControlError when a part does not come up.
     """
     api_key = secrets.token_urlsafe()
     with (
         local_aws(logs) as aws,
-        running_stand_in(api_key, window_seconds=window_seconds) as base_url,
+        running_stand_in(
+            api_key, window_seconds=window_seconds, requests_per_minute=requests_per_minute
+        ) as base_url,
     ):
         partoo = PartooControl(base_url)
-        partoo.add_users(*(User(user_id) for user_id in users))
+        partoo.add_users(*users)
         say("Building functions and layer …")
         template = build(_WORKSPACE / "sam", logs=logs)
         say("Deploying …")
-        parameters = {"PartooBaseUrl": base_url, "InviteWindowSeconds": str(window_seconds)}
+        parameters = {
+            "PartooBaseUrl": base_url,
+            "InviteWindowSeconds": str(window_seconds),
+            "RequestsPerMinute": str(requests_per_minute),
+        }
         stack = deploy(aws, _STACK_NAME, parameters, template=template, api_key=api_key)
         yield LocalEnvironment(aws, stack, partoo, base_url)
 

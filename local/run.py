@@ -12,6 +12,7 @@ from rich.console import Console
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.errors import LocalStackError
+from local.partoo.control import User
 from local.samples import Entrance, Sample, known_users, read_samples
 
 # Long enough that a second request for a user meets the window, short enough to see it end.
@@ -49,7 +50,10 @@ def main(only: str | None = None) -> int:
     errand = Errand()
     console.print("Starting AWS and the stand-in for the API …")
     with local_environment(
-        logs, users=known_users(samples), window_seconds=_WINDOW_SECONDS, say=console.print
+        logs,
+        users=map(User, known_users(samples)),
+        window_seconds=_WINDOW_SECONDS,
+        say=console.print,
     ) as environment:
         console.print(f"Sending {len(samples)} sample events …")
         for sample in samples:

@@ -4,6 +4,7 @@ import threading
 from contextlib import suppress
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
+from local.partoo.control import User
 from local.samples import known_users, read_samples
 
 _WINDOW_SECONDS = 300
@@ -15,7 +16,7 @@ def main() -> int:
     users = sorted(known_users(read_samples()))
     print("Starting AWS and the stand-in for the API …")
     with local_environment(
-        logs, users=users, window_seconds=_WINDOW_SECONDS, say=print
+        logs, users=map(User, users), window_seconds=_WINDOW_SECONDS, say=print
     ) as environment:
         print(_instructions(environment, users[0]))
         # Nothing else ends it, so that this is no failure.
@@ -48,6 +49,13 @@ Invoke the function:
 
   aws lambda invoke --function-name {stack.reinvite_function_name} \\
     --payload fileb://events/invoke/request.json /dev/stdout
+
+Look whom a sweep would ask again, then let it:
+
+  aws lambda invoke --function-name {stack.sweep_function_name} \\
+    --payload fileb://events/sweep-dry-run.json /dev/stdout
+  aws lambda invoke --function-name {stack.sweep_function_name} \\
+    --payload fileb://events/sweep.json /dev/stdout
 
 See the results:
 

@@ -18,6 +18,7 @@ from invitations.envelopes import (
 )
 from invitations.errors import InvalidRequestError
 from invitations.models import (
+    Cap,
     Claim,
     Delivery,
     OnActiveWindow,
@@ -281,6 +282,7 @@ class TestDeferredCopy:
         [
             Progress(),
             Progress("r1", Source.SNS, "m1", deferrals=3, tally=Tally(2, 1)),
+            Progress("r1", Source.SWEEP, "r1", cap=Cap(3, 259_200.5)),
             Progress("r1", unrecorded=Unrecorded(Claim("c1", "r1", "u1"), RESULT, NOW, NOW + 300)),
             Progress("r1", unrecorded=Unrecorded(Claim("c1", "r1", "u1"), RESULT, NOW, None)),
         ],
@@ -304,6 +306,7 @@ class TestDeferredCopy:
                     "tally": {"attempts": 1, "pardons": float("inf")},
                 }
             ),
+            json.dumps({**json.loads(write_progress(Progress())), "cap": {}}),
             json.dumps({**json.loads(write_progress(Progress())), "unrecorded": {}}),
             json.dumps({**json.loads(write_progress(Progress())), "unrecorded": "x"}),
         ],

@@ -6,8 +6,8 @@ from dataclasses import astuple, replace
 import jmespath
 import pytest
 
-from invitations.envelopes import read_progress
-from invitations.models import Delivery, Queued, Source
+from invitations.envelopes import read_progress, write_progress
+from invitations.models import Cap, Delivery, Progress, Queued, Result, Source
 from invitations.observability import logger
 from invitations.service import Policy
 from tests.fakes import (
@@ -509,6 +509,62 @@ class TestRequestIdOfTwoUsers:
 
         assert world.topic.published[:2] == world.topic.published[2:]
         assert len(world.api.calls) == 2
+
+
+class TestSweepRequest:
+    """What the sweep found due must still be so when its request is carried out."""
+
+    def deliver(self, world: World, request_id: str = "r2") -> Result | Queued:
+        progress = Progress(request_id, Source.SWEEP, request_id, cap=Cap(2, 3_600))
+        return world.deliver(
+            replace(world.message(request_id=request_id), notes=write_progress(progress))
+        )
+
+    def test_is_sent_when_nothing_has_come_in_between(self, world: World) -> None:
+        result = self.deliver(world)
+
+        assert isinstance(result, Result)
+        assert (in_short(result), result.source) == ("sent: invited", Source.SWEEP)
+
+    def test_is_skipped_when_the_user_was_asked_meanwhile(self, world: World) -> None:
+        world.ask("u1", "r1")
+        world.clock.advance(3_599)
+
+        assert in_short(self.deliver(world)) == "skipped: not_due"
+        assert len(world.api.calls) == 1
+
+    def test_is_sent_when_that_was_long_enough_ago(self, world: World) -> None:
+        world.ask("u1", "r1")
+        world.clock.advance(3_600)
+
+        assert in_short(self.deliver(world)) == "sent: invited"
+
+    def test_is_skipped_when_the_user_was_asked_often_enough(self, world: World) -> None:
+        for request_id in ("r0", "r1"):
+            world.ask("u1", request_id)
+            world.clock.advance(4_000)
+
+        assert in_short(self.deliver(world)) == "skipped: not_due"
+
+    def test_that_was_sent_stays_so(self, world: World) -> None:
+        first, again = self.deliver(world), self.deliver(world)
+
+        assert first == again
+
+    def test_takes_no_place_at_the_quota_when_it_is_not_due(self, world: World) -> None:
+        world.ask("u1", "r1")
+        before = world.gate.changes
+        self.deliver(world)
+
+        assert world.gate.changes == before
+
+    def test_keeps_its_cap_while_it_waits(self, world: World) -> None:
+        world.api.script("u1", never_sent())
+        self.deliver(world)
+        world.ask("u1", "r1")
+        world.clock.advance(400)
+
+        assert in_short(world.deliver_copy()) == "skipped: not_due"
 
 
 class TestIdentity:

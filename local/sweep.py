@@ -1,0 +1,120 @@
+"""`make sweep`: a sweep of a made-up organisation through the whole stack on this machine."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local.environment import LocalEnvironment, empty_log_folder, local_environment
+from local.errors import LocalStackError
+from local.partoo.organisation import organisation
+
+_WINDOW_SECONDS = 300
+# Ten times the vendor's default, so that one sees the end of it.
+_REQUESTS_PER_MINUTE = 3_000
+_SEED = 7
+_MOST_USERS = 100_000
+_LOOK_SECONDS = 0.5
+
+
+class NotASizeError(LocalStackError):
+    """USERS is no number of users."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"USERS is a whole number from 1 to {_MOST_USERS:,}, not {text!r}.")
+
+
+class SweepRefusedError(LocalStackError):
+    """The function answered with an error."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__(f"The sweep was refused: {answer}")
+
+
+def main(size: str) -> int:
+    """Sweep once; returns 1 when somebody who was due is left without an e-mail."""
+    if not size.isdecimal() or not 0 < int(size) <= _MOST_USERS:
+        raise NotASizeError(size)
+    console = Console()
+    users = organisation(int(size), _SEED, time.time())
+    console.print("Starting AWS and the stand-in for the API …")
+    with local_environment(
+        empty_log_folder("sweep"),
+        users=users,
+        window_seconds=_WINDOW_SECONDS,
+        say=console.print,
+        requests_per_minute=_REQUESTS_PER_MINUTE,
+    ) as environment:
+        console.print(f"Looking whom a sweep of {len(users):,} users would ask again …")
+        preview = _invoke(environment, {"dry_run": True})
+        _invoke(environment, {}, wait=False)
+        due = preview["due"]
+        with Progress(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        ) as progress:
+            told, summary = _follow(environment, progress, due)
+    statuses = Counter(result["status"] for result in told.values())
+    console.print(_table(preview, summary))
+    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
+    console.print(f"Requests of the sweep: {counts or 'none'}.")
+    return 0 if statuses["sent"] == due == summary["queued"] else 1
+
+
+def _invoke(environment: LocalEnvironment, order: dict[str, Any], *, wait: bool = True) -> Any:
+    answer = environment.aws.client("lambda").invoke(
+        FunctionName=environment.stack.sweep_function_name,
+        InvocationType="RequestResponse" if wait else "Event",
+        Payload=json.dumps(order),
+    )
+    payload = answer["Payload"].read()
+    if "FunctionError" in answer:
+        raise SweepRefusedError(json.loads(payload))
+    return json.loads(payload) if wait else None
+
+
+def _follow(
+    environment: LocalEnvironment, progress: Progress, due: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Until the sweep has ended and everybody has a result; returns those and its summary."""
+    bars = {
+        name: progress.add_task(name, total=due) for name in ("pages read", "results", "e-mails")
+    }
+    progress.update(bars["pages read"], total=None)
+    results: dict[str, dict[str, Any]] = {}
+    summary: dict[str, Any] | None = None
+    sqs, queue_url = environment.aws.client("sqs"), environment.stack.results_queue_url
+    while summary is None or len(results) < summary["queued"]:
+        time.sleep(_LOOK_SECONDS)
+        while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                document = json.loads(message["Body"])
+                if "sweep_id" in document:
+                    summary = document
+                else:
+                    results[document["request_id"]] = document
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        pages = len(environment.partoo.calls(operation="search"))
+        progress.update(bars["pages read"], completed=pages)
+        progress.update(bars["results"], completed=len(results))
+        progress.update(bars["e-mails"], completed=len(environment.partoo.emails()))
+    return results, summary
+
+
+def _table(preview: dict[str, Any], summary: dict[str, Any]) -> Table:
+    table = Table("", "dry run", "sweep", title=f"{summary['status']}: {summary['reason']}")
+    for name in ("found", "due", "queued", "pages", "seconds"):
+        table.add_row(name, f"{preview[name]:,}", f"{summary[name]:,}")
+    for reason in sorted({*preview["skipped"], *summary["skipped"]}):
+        counts = (f"{each['skipped'].get(reason, 0):,}" for each in (preview, summary))
+        table.add_row(f"skipped: {reason}", *counts)
+    return table
