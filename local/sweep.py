@@ -84,10 +84,7 @@ def _follow(
     environment: LocalEnvironment, progress: Progress, due: int
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Until the sweep has ended and everybody has a result; returns those and its summary."""
-    bars = {
-        name: progress.add_task(name, total=due) for name in ("pages read", "results", "e-mails")
-    }
-    progress.update(bars["pages read"], total=None)
+    bars = {name: progress.add_task(name, total=due) for name in ("e-mails", "results")}
     results: dict[str, dict[str, Any]] = {}
     summary: dict[str, Any] | None = None
     sqs, queue_url = environment.aws.client("sqs"), environment.stack.results_queue_url
@@ -103,10 +100,8 @@ def _follow(
                 else:
                     results[document["request_id"]] = document
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-        pages = len(environment.partoo.calls(operation="search"))
-        progress.update(bars["pages read"], completed=pages)
-        progress.update(bars["results"], completed=len(results))
         progress.update(bars["e-mails"], completed=len(environment.partoo.emails()))
+        progress.update(bars["results"], completed=len(results))
     return results, summary
 
 
