@@ -15,6 +15,8 @@ REQUESTS_PER_MINUTE = 300
 MINUTE = 60.0
 # The template's.
 EXECUTIONS_AT_ONCE = 5
+BATCHING_WINDOW_SECONDS = 1.0
+SCATTER_SECONDS = 0.5
 _SEEDS = range(5)
 
 Limiter = Callable[[float], bool]
@@ -65,19 +67,22 @@ def arrivals_of_a_backlog(seed: int) -> list[float]:
     free_at = [0.0] * EXECUTIONS_AT_ONCE
     arrivals: list[float] = []
     while visible_at:
-        now = max(heapq.heappop(free_at), visible_at[0] + 0.02) + chance.uniform(0, 0.05)
+        polled_at = max(heapq.heappop(free_at), visible_at[0] + 0.02) + chance.uniform(0, 0.05)
+        gathered_at = polled_at + BATCHING_WINDOW_SECONDS
         batch = [
             heapq.heappop(visible_at)
             for _ in range(BATCH_SIZE)
-            if visible_at and visible_at[0] <= now
+            if visible_at and visible_at[0] <= gathered_at
         ]
+        now = max(polled_at, batch[-1]) if len(batch) == BATCH_SIZE else gathered_at
         gate, admission = gate.admit(pace, len(batch), now)
         arrivals += [max(at, now) + chance.uniform(0.02, 0.3) for at in admission.leave_at]
-        # Those of one burst go back together, and come back nearly so.
+        # Those of one burst go back together, and come back over half a second.
         late = {at: chance.uniform(0, 0.5) for at in admission.return_at}
         for at in admission.return_at:
             heapq.heappush(
-                visible_at, now + math.ceil(at - now) + late[at] + chance.uniform(0, 0.05)
+                visible_at,
+                now + math.ceil(at - now) + late[at] + chance.uniform(0, SCATTER_SECONDS),
             )
         heapq.heappush(free_at, max([now, *admission.leave_at]) + 0.4)
     return sorted(arrivals)
