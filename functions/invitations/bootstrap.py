@@ -31,6 +31,10 @@ SDK_CONFIG = SdkConfig(
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=BATCH_SIZE,
+    # Both cost a batch of ten some milliseconds. botocore makes its own name up for each call anew;
+    # what the adapters hand over is typed, and AWS checks it again.
+    user_agent="partoo-reinvite",
+    parameter_validation=False,
 )
 
 _SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}

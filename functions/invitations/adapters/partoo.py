@@ -5,11 +5,9 @@ it may be repeated is whether its first byte left (RFC 9110 §9.2.2), so the con
 """
 
 import re
-import socket
 import ssl
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from invitations.adapters.watchdog import Watchdog
 from invitations.models import Answered, CallOutcome, NeverSent, Unanswered
 from invitations.ports import Clock
 
@@ -52,9 +51,10 @@ _departure = threading.local()
 class _Connection(HTTPConnection):
     """Notes that a call leaves, and is not used again after a rest."""
 
-    def __init__(self, *arguments: Any, clock: Clock, **options: Any) -> None:
+    def __init__(self, *arguments: Any, clock: Clock, watchdog: Watchdog, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._clock = clock
+        self._watchdog = watchdog
         self._used_at = clock()
 
     @property
@@ -69,23 +69,12 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
         connected = self.sock
-        # Every byte begins the read time-out anew; the whole head has no more time than that.
-        watchdog = threading.Timer(self.timeout or 0, _cut, [connected])
-        watchdog.start()
-        try:
+        with self._watchdog.watch(connected):
             response = super().getresponse()
-        finally:
-            watchdog.cancel()
         self._used_at = self._clock()
         # The head says what became of the call; the body is not worth the time of another wait.
         connected.settimeout(_BODY_TIMEOUT_SECONDS)
         return response
-
-
-def _cut(connected: socket.socket) -> None:
-    with suppress(OSError):
-        # Past the TLS layer, which another thread is reading from.
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -93,15 +82,15 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    def __init__(self, *arguments: Any, clock: Clock, **options: Any) -> None:
+    def __init__(self, *arguments: Any, parts: Mapping[str, Any], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.ConnectionCls = partial(_Connection, clock=clock)  # type: ignore[assignment]  # makes them
+        self.ConnectionCls = partial(_Connection, **parts)  # type: ignore[assignment]  # makes them
 
 
 class _TlsPool(HTTPSConnectionPool):
-    def __init__(self, *arguments: Any, clock: Clock, **options: Any) -> None:
+    def __init__(self, *arguments: Any, parts: Mapping[str, Any], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.ConnectionCls = partial(_TlsConnection, clock=clock)  # type: ignore[assignment]  # as above
+        self.ConnectionCls = partial(_TlsConnection, **parts)  # type: ignore[assignment]  # as above
 
 
 class PartooApi:
@@ -121,9 +110,10 @@ class PartooApi:
             timeout=self._timeout,
             ssl_context=_tls_context() if base_url.startswith("https:") else None,
         )
+        parts = {"clock": clock, "watchdog": Watchdog(timeout_seconds)}
         self._pools.pool_classes_by_scheme = {  # the values only make pools
-            "http": partial(_Pool, clock=clock),  # type: ignore[dict-item]
-            "https": partial(_TlsPool, clock=clock),  # type: ignore[dict-item]
+            "http": partial(_Pool, parts=parts),  # type: ignore[dict-item]
+            "https": partial(_TlsPool, parts=parts),  # type: ignore[dict-item]
         }
 
     def invite(self, user_id: str, api_key: str) -> CallOutcome:
