@@ -30,6 +30,7 @@ class DeployedStack:
     request_queue_arn: str
     dead_letter_queue_url: str
     result_topic_arn: str
+    alarm_topic_arn: str
     reinvite_function_name: str
     sweep_function_name: str
     table_name: str
@@ -105,16 +106,18 @@ def deploy(
         request_queue_arn=outputs["RequestQueueArn"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
         result_topic_arn=outputs["ResultTopicArn"],
+        alarm_topic_arn=outputs["AlarmTopicArn"],
         reinvite_function_name=outputs["ReinviteFunctionName"],
         sweep_function_name=outputs["SweepFunctionName"],
         table_name=outputs["TableName"],
         api_key_secret_arn=outputs["ApiKeySecretArn"],
         event_bus_name=outputs["EventBusName"],
-        results_queue_url=_subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"]),
+        results_queue_url=subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"]),
     )
 
 
-def _subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
+def subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
+    """Make a queue that receives what is published on a topic; returns its URL."""
     sqs = aws.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])

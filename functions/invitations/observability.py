@@ -3,13 +3,18 @@
 Never a body, a header or an e-mail address; excerpts of the API's answers come cleaned.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
-from invitations.errors import DependencyUnavailableError, InvalidRequestError
+from invitations.errors import (
+    DependencyUnavailableError,
+    InvalidRequestError,
+    KeyUnavailableError,
+)
 from invitations.gate import Gate
 from invitations.models import (
     Answered,
@@ -74,6 +79,8 @@ def log_call(about: Mapping[str, object], outcome: CallOutcome) -> None:
 
 def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
     logger.error("dependency unavailable", extra={**about, "error": str(error)})
+    if isinstance(error, KeyUnavailableError):
+        _count("SecretFailures")
 
 
 def log_sweep(summary: "Summary") -> None:
@@ -83,6 +90,7 @@ def log_sweep(summary: "Summary") -> None:
         ("SweepUsersFound", summary.found),
         ("SweepUsersDue", summary.due),
         ("SweepRequestsQueued", summary.queued),
+        ("SweepsEnded", 1),
         ("SweepFailures", int(summary.status == "sweep_failed")),
     ):
         _count(name, count)
@@ -109,7 +117,7 @@ def log_gate(before: Gate, after: Gate) -> None:
     if after.shut_cause is not None and after.shut_until > before.shut_until:
         told = {"cause": after.shut_cause, "shut_until": iso(after.shut_until)}
         logger.error("breaker open", extra=told)
-        _count("BreakerOpenings")
+        _count("KeyRefusals" if after.shut_cause == "key_refused" else "BreakerOpenings")
     if after.shut_cause is None and before.shut_cause is not None:
         logger.info("breaker closed", extra={"cause": before.shut_cause})
         _count("BreakerClosings")
@@ -119,7 +127,8 @@ def _count(name: str, count: int = 1) -> None:
     # Only now: what is rare must not slow every start.
     from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
 
-    with single_metric(name, MetricUnit.Count, count, namespace="partoo-reinvite"):
+    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "partoo-reinvite")
+    with single_metric(name, MetricUnit.Count, count, namespace=namespace):
         pass
 
 

@@ -80,6 +80,9 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
                 "MaxAttempts": str(MAX_ATTEMPTS),
                 # The rules of both stacks listen on the one default bus.
                 "PendingEventSource": "crm.brisk",
+                # On, so that it has all that belongs to sweeps; but none begins by itself.
+                "SweepState": "ENABLED",
+                "SweepSchedule": "cron(0 0 1 1 ? 2099)",
             },
             template=deployed_template,
             api_key=api_key,

@@ -114,6 +114,9 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
+
+
 def is_valid(environment: dict[str, str]) -> bool:
     try:
         ReinviteConfig.from_environment(ENVIRONMENT | environment)
@@ -143,6 +146,7 @@ class TestParameters:
             "SweepMaxInvites": 3,
             "SweepMaxUsers": 0,
             "SweepRoles": "",
+            "AlarmEmail": "",
         }
 
     @pytest.mark.parametrize("name", PARAMETERS)
@@ -318,7 +322,8 @@ class TestFunction:
     def test_is_given_every_variable_that_the_code_reads_and_no_other(self) -> None:
         fields = {field.name.upper() for field in dataclasses.fields(ReinviteConfig)}
 
-        assert VARIABLES.keys() == fields == ENVIRONMENT.keys()
+        assert VARIABLES.keys() == {*fields, METRICS_NAMESPACE}
+        assert fields == ENVIRONMENT.keys()
 
     def test_that_sweeps_is_given_every_variable_that_its_code_reads_and_no_other(self) -> None:
         shared = {field.name for field in dataclasses.fields(Config)}
@@ -327,7 +332,10 @@ class TestFunction:
             for name in (field.name for field in dataclasses.fields(SweepConfig))
         }
 
-        assert SWEEP_FUNCTION["Environment"]["Variables"].keys() == {name.upper() for name in own}
+        assert SWEEP_FUNCTION["Environment"]["Variables"].keys() == {
+            METRICS_NAMESPACE,
+            *(name.upper() for name in own),
+        }
 
     @pytest.mark.parametrize(
         ("variable", "value"),
@@ -510,9 +518,7 @@ class TestLedger:
 class TestSecret:
     def test_is_made_only_when_none_is_given(self) -> None:
         assert RESOURCES["ApiKeySecret"]["Condition"] == "MakesSecret"
-        assert TEMPLATE["Conditions"] == {
-            "MakesSecret": {"Equals": [{"Ref": "ApiKeySecretArn"}, ""]}
-        }
+        assert TEMPLATE["Conditions"]["MakesSecret"] == {"Equals": [{"Ref": "ApiKeySecretArn"}, ""]}
 
     def test_has_no_value_in_the_template(self) -> None:
         assert RESOURCES["ApiKeySecret"]["Properties"].keys() == {"Description"}
@@ -526,6 +532,82 @@ class TestSecret:
         ]
 
 
+class TestAlarms:
+    ALARMS = resources_of_type("AWS::CloudWatch::Alarm")
+    OBSERVABILITY = (REPOSITORY / "functions/invitations/observability.py").read_text(
+        encoding="utf-8"
+    )
+
+    def test_are_these(self) -> None:
+        assert self.ALARMS.keys() == {
+            "BacklogOldAlarm",
+            "BreakerOpenAlarm",
+            "DeadLettersAlarm",
+            "KeyRefusedAlarm",
+            "ReinviteErrorsAlarm",
+            "ReinviteThrottlesAlarm",
+            "SecretNotReadableAlarm",
+            "SweepDeadLettersAlarm",
+            "SweepErrorsAlarm",
+            "SweepFailedAlarm",
+            "SweepOverdueAlarm",
+            "SweepThrottlesAlarm",
+        }
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_call_a_person_and_say_when_it_is_over(self, name: str) -> None:
+        alarm = self.ALARMS[name]
+
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        if name == "SweepOverdueAlarm":
+            assert alarm["InsufficientDataActions"] == [{"Ref": "AlarmTopic"}]
+            assert alarm["TreatMissingData"] == "missing"
+        else:
+            assert alarm["TreatMissingData"] == "notBreaching"
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_say_what_is_the_matter_and_where_to_read_on(self, name: str) -> None:
+        subject = re.sub(r"^(Reinvite|Sweep)(?=Errors|Throttles)", "Function", name)
+        heading = re.sub(r"(?<!^)(?=[A-Z])", "-", subject.removesuffix("Alarm")).lower()
+
+        text = " ".join(self.ALARMS[name]["AlarmDescription"].split())
+        assert text.endswith(f" Runbook: docs/runbook.md#{heading}")
+        assert len(text) < 1_024
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_look_at_metrics_that_somebody_writes(self, name: str) -> None:
+        alarm = self.ALARMS[name]
+
+        if alarm["Namespace"] == {"Ref": "AWS::StackName"}:
+            assert f'"{alarm["MetricName"]}"' in self.OBSERVABILITY
+            assert "Dimensions" not in alarm
+        else:
+            assert (alarm["Namespace"], alarm["MetricName"]) in {
+                ("AWS/Lambda", "Errors"),
+                ("AWS/Lambda", "Throttles"),
+                ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+                ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+            }
+            (dimension,) = alarm["Dimensions"]
+            assert dimension["Name"] in ("FunctionName", "QueueName")
+
+    def test_metrics_of_two_stacks_are_kept_apart(self) -> None:
+        for each in (FUNCTION, SWEEP_FUNCTION):
+            variables = each["Environment"]["Variables"]
+            assert variables[METRICS_NAMESPACE] == {"Ref": "AWS::StackName"}
+
+    def test_go_to_an_address_when_one_is_given(self) -> None:
+        subscription = RESOURCES["AlarmSubscription"]
+
+        assert subscription["Condition"] == "HasAlarmEmail"
+        assert subscription["Properties"]["TopicArn"] == {"Ref": "AlarmTopic"}
+        assert subscription["Properties"]["Endpoint"] == {"Ref": "AlarmEmail"}
+
+    def test_can_reach_their_topic(self) -> None:
+        """CloudWatch may not use the AWS-managed key."""
+        assert "KmsMasterKeyId" not in RESOURCES["AlarmTopic"].get("Properties", {})
+
+
 def test_the_topic_is_encrypted() -> None:
     assert RESOURCES["ResultTopic"]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
 
@@ -537,7 +619,7 @@ def test_no_resource_has_a_fixed_name() -> None:
         (name, key)
         for name, resource in RESOURCES.items()
         for key in fixed
-        if key in resource["Properties"]
+        if key in resource.get("Properties", {})
     ]
 
 
@@ -550,6 +632,7 @@ class TestOutputs:
             "ResultTopicArn": {"Ref": "ResultTopic"},
             "ReinviteFunctionName": {"Ref": "ReinviteUserFunction"},
             "SweepFunctionName": {"Ref": "SweepInvitationsFunction"},
+            "AlarmTopicArn": {"Ref": "AlarmTopic"},
             "TableName": {"Ref": "InvitationTable"},
             "ApiKeySecretArn": SECRET_ARN,
             "EventBusName": {"Ref": "EventBusName"},

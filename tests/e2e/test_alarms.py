@@ -1,0 +1,116 @@
+"""Each alarm reaches the alarm topic.
+
+The local AWS has no metrics of queues and makes none of log lines, so that states are set by hand;
+that the log lines which the metrics are made of are written is seen in what the functions log.
+"""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from local.partoo.control import ANY_SEARCH, Answer
+from local.stack import subscribe_queue
+from tests.e2e.outside import Outside
+
+ALARMS = (
+    "BacklogOldAlarm",
+    "BreakerOpenAlarm",
+    "DeadLettersAlarm",
+    "KeyRefusedAlarm",
+    "ReinviteErrorsAlarm",
+    "ReinviteThrottlesAlarm",
+    "SecretNotReadableAlarm",
+    "SweepDeadLettersAlarm",
+    "SweepErrorsAlarm",
+    "SweepFailedAlarm",
+    "SweepOverdueAlarm",
+    "SweepThrottlesAlarm",
+)
+
+
+def test_every_alarm_calls_a_person_and_tells_what_to_do(brisk_stack: Outside) -> None:
+    stack = brisk_stack
+    cloudwatch = stack.aws.client("cloudwatch")
+    queue_url = subscribe_queue(stack.aws, "alarms", stack.stack.alarm_topic_arn)
+    names = {logical_id: _physical_id(stack, logical_id) for logical_id in ALARMS}
+    for name in names.values():
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+
+    told: dict[str, str] = {}
+
+    def all_were_told() -> bool:
+        answer = stack.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            alarm = json.loads(message["Body"])
+            told[alarm["AlarmName"]] = alarm["AlarmDescription"]
+        return told.keys() >= set(names.values())
+
+    stack.wait(all_were_told)
+    for name in names.values():
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="a test")
+
+    assert all("docs/runbook.md#" in description for description in told.values())
+
+
+def _refuse_the_key(stack: Outside) -> None:
+    stack.partoo.set_key("another")
+    stack.invoke({"user_id": stack.invited_user()})
+    stack.partoo.set_key("e2e-brisk-key")
+
+
+def _empty_the_secret(stack: Outside) -> None:
+    stack.put_secret(" ")
+    stack.restart_function()
+    stack.invoke({"user_id": stack.invited_user()})
+    stack.put_secret("e2e-brisk-key")
+
+
+def _break_the_api(stack: Outside) -> None:
+    users = [stack.invited_user(Answer(status=503)) for _ in range(10)]
+    stack.invoke({"user_ids": users})
+
+
+def _fail_a_sweep(stack: Outside) -> None:
+    stack.partoo.script(ANY_SEARCH, Answer(status=403))
+    stack.sweep()
+
+
+@pytest.mark.parametrize(
+    ("metric", "bring_about"),
+    [
+        ("KeyRefusals", _refuse_the_key),
+        ("SecretFailures", _empty_the_secret),
+        ("BreakerOpenings", _break_the_api),
+        ("SweepFailures", _fail_a_sweep),
+    ],
+)
+def test_what_an_alarm_looks_at_is_written_when_its_cause_is_brought_about(
+    brisk_stack: Outside, metric: str, bring_about: Callable[[Outside], None]
+) -> None:
+    brisk_stack.settle()
+
+    bring_about(brisk_stack)
+
+    brisk_stack.wait(lambda: brisk_stack.stack.name in _namespaces(brisk_stack, metric))
+    brisk_stack.settle()
+
+
+def _namespaces(stack: Outside, metric: str) -> set[str]:
+    """Of the metric's lines in the embedded metric format, those that count something."""
+    lines = [line[line.index("{") :] for line in stack.logs().splitlines() if "_aws" in line]
+    return {
+        directive["Namespace"]
+        for document in map(json.loads, lines)
+        if sum(document.get(metric, [])) > 0
+        for directive in document["_aws"]["CloudWatchMetrics"]
+    }
+
+
+def _physical_id(stack: Outside, logical_id: str) -> str:
+    cloudformation = stack.aws.client("cloudformation")
+    resource = cloudformation.describe_stack_resource(
+        StackName=stack.stack.name, LogicalResourceId=logical_id
+    )
+    name: str = resource["StackResourceDetail"]["PhysicalResourceId"]
+    return name
