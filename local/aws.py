@@ -88,6 +88,8 @@ def local_aws(logs: Path, *, functions_endpoint_url: str | None = None) -> Itera
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         # The functions inherit all of this, and nothing of the user's own environment.
         environment = _ACCOUNT | {
+            # The functions may do what their roles allow, as in a real account.
+            "AUTH": "true",
             "AWS_ENDPOINT_URL": functions_endpoint_url or endpoint_url,
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),

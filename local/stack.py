@@ -1,5 +1,6 @@
 """Builds the template and deploys it to the local AWS, with the same tools as a real deployment."""
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from local.processes import run
 _SAM = REPOSITORY / ".venv/sam/bin/sam"
 # The local AWS runs the functions in its own interpreter, whatever the template's runtime.
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
+_BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessageBatch"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def deploy(
         environment=aws.environment() | {"SAM_CLI_POLL_DELAY": "0.2"},
         log=aws.logs / f"sam-deploy-{name}.log",
     )
+    _translate_permissions(aws, name)
     stacks = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
     # The local AWS drops the template's TTL; set by API it works.
@@ -116,11 +119,42 @@ def deploy(
     )
 
 
+def _translate_permissions(aws: LocalAws, stack_name: str) -> None:
+    """AWS takes a batch for what it is a batch of; the local AWS looks for an action of its own."""
+    iam, cloudformation = aws.client("iam"), aws.client("cloudformation")
+    resources = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
+    roles = [
+        each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::IAM::Role"
+    ]
+    for role in roles:
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            for statement in document["Statement"]:
+                actions = statement["Action"]
+                actions = [actions] if isinstance(actions, str) else actions
+                statement["Action"] = [
+                    *actions,
+                    *(_BATCHES[each] for each in actions if each in _BATCHES),
+                ]
+            iam.put_role_policy(
+                RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document)
+            )
+
+
 def subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
     """Make a queue that receives what is published on a topic; returns its URL."""
     sqs = aws.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue["Attributes"]["QueueArn"],
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
     aws.client("sns").subscribe(
         TopicArn=topic_arn,
         Protocol="sqs",
