@@ -10,7 +10,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import jmespath
@@ -54,7 +54,7 @@ class _World:
         return [Standing(subject) for subject in subjects]
 
     def write_record(self, seen: Standing, change: Change) -> Standing:
-        return replace(seen, version=seen.version + 1, user=change.user or seen.user)
+        return seen._replace(version=seen.version + 1, user=change.user or seen.user)
 
     def invite(self, user_id: str, api_key: str) -> Answered:
         return Answered(200, self.now)

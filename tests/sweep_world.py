@@ -17,9 +17,8 @@ from invitations.errors import (
 from invitations.gate import Pace
 from invitations.ledger import Change, Subject, UserRecord
 from invitations.models import Answered, CallOutcome, Copy, NeverSent, Unanswered
-from invitations.ports import StoredSweep
 from invitations.sweeper import PutOff, Sweeper
-from invitations.sweeps import Order, Summary, Sweep, Terms, read_order
+from invitations.sweeps import Order, StoredSweep, Summary, Sweep, Terms, read_order
 from local.partoo.state import PartooState, Request, User
 from tests.fakes import (
     CALL_BUDGET_SECONDS,

@@ -5,8 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.config import Config as SdkConfig
 from botocore.handlers import BUILTIN_HANDLERS
@@ -43,14 +42,16 @@ _SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
 def build_service() -> ReinviteService:
     """Raises ConfigurationError."""
     config = ReinviteConfig.from_environment(os.environ)
-    parts = Parts.of(config)
+    parts = Parts.of(config.shared)
     return ReinviteService(
         ledger=parts.ledger,
         caller=parts.caller,
         api=parts.api,
         topic=parts.topic,
         queue=SqsRequestQueue(
-            parts.make_queue_client, config.request_queue_url, config.dead_letter_queue_url
+            parts.make_queue_client,
+            config.shared.request_queue_url,
+            config.dead_letter_queue_url,
         ),
         clock=time.time,
         new_id=new_id,
@@ -63,8 +64,7 @@ def build_service() -> ReinviteService:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What both functions are made of."""
 
     ledger: Ledger

@@ -2,7 +2,6 @@
 told to all executions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from invitations import observability
 from invitations.errors import KeyUnavailableError, LedgerUnavailableError
@@ -14,15 +13,27 @@ Call = Callable[[str], CallOutcome]
 """Makes one call with a key."""
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
-    gate: GateKeeper
-    keys: ApiKeys
-    clock: Clock
-    sleep: Callable[[float], None]
-    pace: Pace
-    call_budget_seconds: float
-    """Time that a call and what belongs to it need at worst; with less left none is begun."""
+    """`call_budget_seconds`: what a call and what belongs to it need at worst.
+
+    With less left none is begun.
+    """
+
+    def __init__(
+        self,
+        gate: GateKeeper,
+        keys: ApiKeys,
+        clock: Clock,
+        sleep: Callable[[float], None],
+        pace: Pace,
+        call_budget_seconds: float,
+    ) -> None:
+        self.gate = gate
+        self.keys = keys
+        self.clock = clock
+        self.sleep = sleep
+        self.pace = pace
+        self.call_budget_seconds = call_budget_seconds
 
     def has_time(self, deadline: float) -> bool:
         return deadline - self.clock() >= self.call_budget_seconds

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -27,8 +26,7 @@ _PLAIN_URL = re.compile(
 _MAX_PORT = 65_535
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What both functions need; every value is valid, or it would not have been read."""
 
     partoo_base_url: str
@@ -46,8 +44,8 @@ class Config:
         return self.partoo_timeout_seconds + _RECORD_BUDGET_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class ReinviteConfig(Config):
+class ReinviteConfig(NamedTuple):
+    shared: Config
     invite_window_seconds: int
     max_attempts: int
     user_id_path: ParsedResult
@@ -58,7 +56,7 @@ class ReinviteConfig(Config):
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
         read = _Reader(environment)
         return cls(
-            **read.shared(),
+            shared=read.shared(),
             invite_window_seconds=read.integer("INVITE_WINDOW_SECONDS", 1, 86_400),
             max_attempts=read.integer("MAX_ATTEMPTS", 1, 100),
             user_id_path=read.jmespath("USER_ID_PATH"),
@@ -66,8 +64,8 @@ class ReinviteConfig(Config):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SweepConfig(Config):
+class SweepConfig(NamedTuple):
+    shared: Config
     min_age_hours: int
     max_invites: int
     max_users: int
@@ -79,7 +77,7 @@ class SweepConfig(Config):
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
         read = _Reader(environment)
         return cls(
-            **read.shared(),
+            shared=read.shared(),
             min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS", 0, 24 * 365),
             max_invites=read.integer("SWEEP_MAX_INVITES", 1, 1_000),
             max_users=read.integer("SWEEP_MAX_USERS", 0, 10**6),
@@ -88,24 +86,23 @@ class SweepConfig(Config):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(NamedTuple):
     environment: Mapping[str, str]
 
-    def shared(self) -> dict[str, Any]:
-        return {
-            "partoo_base_url": self.base_url("PARTOO_BASE_URL"),
-            "partoo_timeout_seconds": self.integer(
+    def shared(self) -> Config:
+        return Config(
+            partoo_base_url=self.base_url("PARTOO_BASE_URL"),
+            partoo_timeout_seconds=self.integer(
                 "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
             ),
-            "requests_per_minute": self.integer("REQUESTS_PER_MINUTE", 1, 10_000),
+            requests_per_minute=self.integer("REQUESTS_PER_MINUTE", 1, 10_000),
             # A message can wait 14 days in each of the two queues, and only then be redriven.
-            "history_days": self.integer("HISTORY_DAYS", 30, 3650),
-            "table_name": self.text("TABLE_NAME"),
-            "request_queue_url": self.text("REQUEST_QUEUE_URL"),
-            "result_topic_arn": self.text("RESULT_TOPIC_ARN"),
-            "api_key_secret_arn": self.text("API_KEY_SECRET_ARN"),
-        }
+            history_days=self.integer("HISTORY_DAYS", 30, 3650),
+            table_name=self.text("TABLE_NAME"),
+            request_queue_url=self.text("REQUEST_QUEUE_URL"),
+            result_topic_arn=self.text("RESULT_TOPIC_ARN"),
+            api_key_secret_arn=self.text("API_KEY_SECRET_ARN"),
+        )
 
     def text(self, name: str) -> str:
         value = self.environment.get(name, "").strip()

@@ -3,7 +3,6 @@
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
@@ -100,7 +99,15 @@ def deliveries_of_invocation(event: object, invocation_id: str, now: float) -> l
 
 
 def write_progress(progress: Progress) -> str:
-    return json.dumps(asdict(progress))
+    return json.dumps(_plain(progress))
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """As a dict, and so the records in it, which would be lists in JSON."""
+    return {
+        name: _plain(each) if isinstance(each, tuple) else each
+        for name, each in record._asdict().items()
+    }
 
 
 def read_progress(notes: str | None) -> Progress:

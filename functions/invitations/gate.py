@@ -13,7 +13,7 @@ back:
                │interval │         │         └ leaves when the pause is over
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 QUOTA_PERIOD_SECONDS = 60
 BATCH_SIZE = 10
@@ -45,8 +45,7 @@ _PROBE_SECONDS = 15
 _AFTER_PROBE_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How calls are spaced so that no 60 seconds see more of them than the vendor allows."""
 
     burst: int
@@ -64,8 +63,7 @@ class Pace:
         return cls(burst, (QUOTA_PERIOD_SECONDS + JITTER_SECONDS) / bursts)
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What becomes of the calls that somebody wants to make, in order."""
 
     leave_at: tuple[float, ...]
@@ -76,8 +74,7 @@ class Admission:
     """Why there are others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """What all executions know together."""
 
     burst_at: float = 0
@@ -109,26 +106,26 @@ class Gate:
 
     def pause(self, until: float) -> "Gate":
         """The vendor said 429: nobody calls until then."""
-        return replace(self, paused_until=max(self.paused_until, until))
+        return self._replace(paused_until=max(self.paused_until, until))
 
     def fail(self, now: float) -> "Gate":
         """A call brought no answer, or a 5xx."""
         if self.shut_cause is not None:
             return self._open(self.shut_cause, _OUTAGE_SECONDS, now)
         if self.failures + 1 < _FAILURES_TO_OPEN:
-            return replace(self, failures=self.failures + 1)
+            return self._replace(failures=self.failures + 1)
         return self._open("outage", _OUTAGE_SECONDS, now)
 
     def refuse_key(self, now: float) -> "Gate":
         """The key was refused, and the secret holds no other."""
         if self.shut_cause == "key_refused" and now < self.shut_until:
             # One of several calls that were under way together.
-            return replace(self, shut_until=self.shut_until + _SECONDS_FOR_A_REFUSED_KEY)
+            return self._replace(shut_until=self.shut_until + _SECONDS_FOR_A_REFUSED_KEY)
         return self._open("key_refused", _SECONDS_FOR_A_REFUSED_KEY, now)
 
     def succeed(self) -> "Gate":
         """The API answered, so there is no outage; or there is a new key."""
-        return replace(self, failures=0, shut_until=0, shut_cause=None, trips=0, probe_until=0)
+        return self._replace(failures=0, shut_until=0, shut_cause=None, trips=0, probe_until=0)
 
     @property
     def is_troubled(self) -> bool:
@@ -143,8 +140,7 @@ class Gate:
         if now < self.shut_until:
             return self
         shut_seconds = min(seconds * 2**self.trips, _MAX_SHUT_SECONDS)
-        return replace(
-            self,
+        return self._replace(
             failures=0,
             shut_until=now + shut_seconds,
             shut_cause=cause,
@@ -158,7 +154,7 @@ class Gate:
             return self._send_away(pace, (), calls, opens_at, self.shut_cause)
         gate, leave_at = self._board(pace, 1, now)
         if leave_at:
-            gate = replace(gate, probe_until=now + _PROBE_SECONDS)
+            gate = gate._replace(probe_until=now + _PROBE_SECONDS)
         return gate._send_away(pace, leave_at, calls, now + _AFTER_PROBE_SECONDS, self.shut_cause)
 
     def _board(self, pace: Pace, calls: int, now: float) -> tuple["Gate", tuple[float, ...]]:
@@ -179,7 +175,7 @@ class Gate:
             return self, ()
         last_at = leave_at[-1]
         boarded = burst_calls if last_at == burst_at else pace.burst
-        return replace(self, burst_at=last_at, burst_calls=boarded), tuple(leave_at)
+        return self._replace(burst_at=last_at, burst_calls=boarded), tuple(leave_at)
 
     def _send_away(
         self,
@@ -201,5 +197,5 @@ class Gate:
             line_calls += 1
         if not return_at:
             return self, Admission(leave_at)
-        gate = replace(self, line_at=line_at, line_calls=line_calls)
+        gate = self._replace(line_at=line_at, line_calls=line_calls)
         return gate, Admission(leave_at, tuple(return_at), cause)

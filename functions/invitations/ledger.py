@@ -12,8 +12,7 @@ it was decided on:
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from invitations.errors import LedgerUnavailableError
 from invitations.models import Cap, Claim, Result, Status, Tally, window_is_over
@@ -25,16 +24,14 @@ _TRIES = 20
 _PAUSE_SECONDS = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What one looks up: a user, and one of the user's requests."""
 
     user_id: str
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Filed:
+class Filed(NamedTuple):
     """A final result, and the life of the request that it ended."""
 
     result: Result
@@ -45,8 +42,7 @@ class Filed:
         return self.result.status is not Status.FAILED or self.life_id == life_id
 
 
-@dataclass(frozen=True, slots=True)
-class UserRecord:
+class UserRecord(NamedTuple):
     """What is known of a user, and of the request that was claimed last."""
 
     window_ends_at: float | None = None
@@ -55,7 +51,7 @@ class UserRecord:
     life_id: str = ""
     claim_id: str | None = None
     """None when no execution is at work for the request."""
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = Tally()
     result: Result | None = None
     """The request's, once it has ended."""
     sent_count: int = 0
@@ -75,13 +71,12 @@ class UserRecord:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What the table said of a subject at one moment."""
 
     subject: Subject
     version: int = 0
-    user: UserRecord = field(default_factory=UserRecord)
+    user: UserRecord = UserRecord()
     filed: Filed | None = None
     """The answer of a request that is not the user's latest."""
 
@@ -115,8 +110,7 @@ class Standing:
         return None if known.attempts <= tally.attempts else AttemptsBehind(known)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What is to be written; at most one answer is filed with it."""
 
     user: UserRecord | None
@@ -124,36 +118,31 @@ class Change:
     files: Filed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyAnswered:
+class AlreadyAnswered(NamedTuple):
     """The request has its final result."""
 
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class InProgress:
+class InProgress(NamedTuple):
     """An earlier execution claimed this very request, and an e-mail may have gone out."""
 
     ends_at: float
     tally: Tally
 
 
-@dataclass(frozen=True, slots=True)
-class WindowActive:
+class WindowActive(NamedTuple):
     """Another request holds the user's window."""
 
     ends_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptsBehind:
+class AttemptsBehind(NamedTuple):
     """More calls were made for the request than the message knows of."""
 
     tally: Tally
 
 
-@dataclass(frozen=True, slots=True)
 class NotDue:
     """A sweep asked for it, and meanwhile the user was invited."""
 
@@ -209,13 +198,12 @@ class Ledger:
             refusal = standing.refuses(life_id, tally, now, cap)
             if refusal is not None:
                 return refusal
-            user = replace(
-                standing.user,
+            user = standing.user._replace(
                 window_ends_at=hold_until,
                 request_id=claim.request_id,
                 life_id=life_id,
                 claim_id=claim.claim_id,
-                tally=replace(tally, attempts=tally.attempts + 1),
+                tally=tally._replace(attempts=tally.attempts + 1),
                 result=None,
             )
             return Change(user, files=None if standing.is_latest else _latest(standing.user))
@@ -247,12 +235,12 @@ class Ledger:
                 return answer.result
             if sent:
                 last_sent_at = max(answered_at, user.last_sent_at or 0)
-                user = replace(user, sent_count=user.sent_count + 1, last_sent_at=last_sent_at)
+                user = user._replace(sent_count=user.sent_count + 1, last_sent_at=last_sent_at)
             if not standing.is_latest:
                 return Change(user, files=Filed(result, life_id))
             if user.claim_id == claim.claim_id:
-                user = replace(user, window_ends_at=window_ends_at)
-            return Change(replace(user, claim_id=None, life_id=life_id, result=result))
+                user = user._replace(window_ends_at=window_ends_at)
+            return Change(user._replace(claim_id=None, life_id=life_id, result=result))
 
         on_record = self._change(claim, seen, decide)
         return result if isinstance(on_record, Standing) else on_record
@@ -266,7 +254,7 @@ class Ledger:
             user = standing.user
             if user.claim_id != claim.claim_id:
                 return None
-            return Change(replace(user, claim_id=None, tally=tally, window_ends_at=window_ends_at))
+            return Change(user._replace(claim_id=None, tally=tally, window_ends_at=window_ends_at))
 
         self._change(claim, seen, decide)
 
@@ -286,7 +274,7 @@ class Ledger:
                 return InProgress(ends_at, known)
             if known.attempts > result.attempts:
                 return AttemptsBehind(known)
-            return Change(replace(user, claim_id=None, life_id=life_id, result=result))
+            return Change(user._replace(claim_id=None, life_id=life_id, result=result))
 
         return self._change(subject, seen, decide)
 

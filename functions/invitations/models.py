@@ -6,10 +6,10 @@ Pure: no AWS, no HTTP, no clock. Every time is epoch seconds and is passed in.
 import json
 import random
 import uuid
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from invitations.errors import InvalidRequestError
 
@@ -59,8 +59,7 @@ class OnActiveWindow(StrEnum):
     DEFER = "defer"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One wish that one user be invited again."""
 
     request_id: str
@@ -71,8 +70,7 @@ class Request:
     correlation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The final answer to a request. Stored before it is published, so that it never changes."""
 
     result_id: str
@@ -96,7 +94,7 @@ class Result:
         return self.status in (Status.FAILED, Status.INVALID)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(self._asdict())
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
@@ -110,8 +108,7 @@ class Result:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """How often the API was called for a request."""
 
     attempts: int = 0
@@ -123,16 +120,14 @@ class Tally:
         return self.attempts - self.pardons
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
+class Cap(NamedTuple):
     """How often, and how soon after the last time, a sweep may have a user invited."""
 
     max_invites: int
     min_age_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The right to call the API for one user, held by one execution."""
 
     claim_id: str
@@ -140,8 +135,7 @@ class Claim:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
+class Unrecorded(NamedTuple):
     """A final result that the ledger did not take; it travels with the message until it does."""
 
     claim: Claim
@@ -150,8 +144,7 @@ class Unrecorded:
     window_ends_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """What earlier executions learnt of a request; travels with its deferred copies."""
 
     request_id: str | None = None
@@ -168,8 +161,7 @@ class Progress:
     """Of a sweep's request; holds again when the request is carried out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One arrival of one message, its body untouched."""
 
     delivery_id: str
@@ -182,8 +174,7 @@ class Delivery:
     """The `Progress` that a deferred copy carries, as JSON; None for a first arrival."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """A message that goes back to the queue, its body untouched, to arrive after a delay."""
 
     body: str
@@ -191,8 +182,7 @@ class Copy:
     delay_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """The request waits on the queue; its result comes later."""
 
     request_id: str
@@ -201,8 +191,7 @@ class Queued:
     delay_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The API answered; `excerpt` is the beginning of the body, or empty when unreadable."""
 
     http_status: int
@@ -213,15 +202,13 @@ class Answered:
     """All of it, where it is wanted; holds what must not be logged."""
 
 
-@dataclass(frozen=True, slots=True)
-class NeverSent:
+class NeverSent(NamedTuple):
     """The call failed before its first byte left: nobody can have acted on it."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(NamedTuple):
     """The call left and no answer came: whether an e-mail went out is unknown."""
 
     error: str
@@ -239,8 +226,7 @@ class Email(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one call to the API means for the window and for the request."""
 
     email: Email

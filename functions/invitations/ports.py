@@ -1,7 +1,6 @@
 """What the service needs of the outside world."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from invitations.errors import QueueUnavailableError, TopicUnavailableError
@@ -11,7 +10,7 @@ from invitations.models import CallOutcome, Copy, Progress, Result
 if TYPE_CHECKING:
     # Only a sweep needs these.
     from invitations.directory import View
-    from invitations.sweeps import Summary, Sweep
+    from invitations.sweeps import StoredSweep, Summary, Sweep
 
 Clock = Callable[[], float]
 """Epoch seconds, now."""
@@ -84,19 +83,13 @@ class UserSearch(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSweep:
-    version: int
-    sweep: "Sweep"
-
-
 class SweepStore(Protocol):
     """Both methods raise LedgerUnavailableError when their effect is unknown or absent."""
 
     def read(self) -> "tuple[int, Sweep | None]":
         """The latest sweep and its version; None and 0 when there has been none."""
 
-    def write(self, version: int, sweep: "Sweep") -> StoredSweep | None:
+    def write(self, version: int, sweep: "Sweep") -> "StoredSweep | None":
         """Put a sweep in the place of the version that was read, or return None."""
 
 

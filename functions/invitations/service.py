@@ -8,9 +8,8 @@ acknowledged.
 import math
 import random
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from jmespath.parser import ParsedResult
 
@@ -66,8 +65,7 @@ from invitations.ports import (
 _SOON = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What the deployer chose."""
 
     invite_window_seconds: float
@@ -75,8 +73,7 @@ class Policy:
     user_id_path: ParsedResult
 
 
-@dataclass(frozen=True, slots=True)
-class _Errand:
+class _Errand(NamedTuple):
     """A request on its way: the message that brought it, and what is known of it."""
 
     delivery: Delivery
@@ -98,8 +95,7 @@ class _Errand:
         return self.progress.tally
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """A request's final result, to be published."""
 
     delivery: Delivery
@@ -122,17 +118,29 @@ Outcome = Result | Queued | Exception
 _Reached = _Answer | Queued | Exception
 
 
-@dataclass(frozen=True, slots=True)
 class ReinviteService:
-    ledger: Ledger
-    caller: Caller
-    api: InvitationApi
-    topic: ResultTopic
-    queue: RequestQueue
-    clock: Clock
-    new_id: Callable[[], str]
-    dice: random.Random
-    policy: Policy
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        caller: Caller,
+        api: InvitationApi,
+        topic: ResultTopic,
+        queue: RequestQueue,
+        clock: Clock,
+        new_id: Callable[[], str],
+        dice: random.Random,
+        policy: Policy,
+    ) -> None:
+        self.ledger = ledger
+        self.caller = caller
+        self.api = api
+        self.topic = topic
+        self.queue = queue
+        self.clock = clock
+        self.new_id = new_id
+        self.dice = dice
+        self.policy = policy
 
     def reinvite(
         self, deliveries: Sequence[Delivery], deadline: float, side_by_side: SideBySide
@@ -289,7 +297,7 @@ class ReinviteService:
             cap=errand.progress.cap,
         )
         if isinstance(standing, Standing):
-            errand = replace(errand, seen=standing)
+            errand = errand._replace(seen=standing)
             return self._call_and_record(errand, claim, api_key, leaves_at, deadline)
         return self._yield_to_record(errand, standing, leaves_at, deadline)
 
@@ -506,8 +514,7 @@ def _refuse(delivery: Delivery, error: InvalidRequestError) -> _Answer:
 
 
 def _pinned(progress: Progress, request: Request, delivery_id: str) -> Progress:
-    return replace(
-        progress,
+    return progress._replace(
         request_id=request.request_id,
         source=request.source,
         life_id=progress.life_id or delivery_id,
@@ -515,8 +522,8 @@ def _pinned(progress: Progress, request: Request, delivery_id: str) -> Progress:
 
 
 def _with(errand: _Errand, **learnt: Any) -> _Errand:
-    return replace(errand, progress=replace(errand.progress, **learnt))
+    return errand._replace(progress=errand.progress._replace(**learnt))
 
 
 def _with_standing(errand: _Errand, seen: Standing) -> _Errand:
-    return replace(_with(errand, tally=seen.known(errand.tally)), seen=seen)
+    return _with(errand, tally=seen.known(errand.tally))._replace(seen=seen)

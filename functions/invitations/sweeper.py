@@ -28,8 +28,8 @@ from invitations.models import (
     backoff_seconds,
     derived_request_id,
 )
-from invitations.ports import Clock, StoredSweep, SummaryTopic, SweepQueue, SweepStore, UserSearch
-from invitations.sweeps import Order, Summary, Sweep, summarize, write_order
+from invitations.ports import Clock, SummaryTopic, SweepQueue, SweepStore, UserSearch
+from invitations.sweeps import Order, StoredSweep, Summary, Sweep, summarize, write_order
 
 # Longer waits are spent on the queue, where they cost nothing.
 _MAX_WAIT_SECONDS = 10

@@ -198,6 +198,12 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSweep:
+    version: int
+    sweep: Sweep
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What a sweep came to; published when it ends."""
 

@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invitations.adapters.sqs import PROGRESS_ATTRIBUTE
@@ -78,7 +77,7 @@ def _delivery(record: Record) -> Delivery:
 def _answer(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Result():
-            return asdict(outcome)
+            return outcome._asdict()
         case Queued():
             return {
                 "request_id": outcome.request_id,

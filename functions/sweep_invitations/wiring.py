@@ -15,14 +15,15 @@ from invitations.sweeps import Terms
 def build_sweeper() -> tuple[Sweeper, Terms]:
     """The sweeper, and who is due when an order does not say. Raises ConfigurationError."""
     config = SweepConfig.from_environment(os.environ)
-    parts = Parts.of(config)
+    shared = config.shared
+    parts = Parts.of(shared)
     sweeper = Sweeper(
         caller=parts.caller,
         search=parts.api,
         ledger=parts.ledger,
-        store=DynamoDbSweepStore(parts.dynamodb, config.table_name),
+        store=DynamoDbSweepStore(parts.dynamodb, shared.table_name),
         queue=SqsSweepQueue(
-            parts.make_queue_client, config.request_queue_url, config.sweep_queue_url
+            parts.make_queue_client, shared.request_queue_url, config.sweep_queue_url
         ),
         topic=parts.topic,
         clock=time.time,

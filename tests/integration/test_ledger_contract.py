@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +62,10 @@ SENT = answer_request(
     http_status=200,
     window_ends_at=WINDOW_ENDS_AT,
 )
-REJECTED = replace(SENT, status=Status.REJECTED, reason="user_not_found", window_ends_at=None)
-FAILED = replace(REJECTED, status=Status.FAILED, reason="attempts_exhausted", result_id="failed")
+REJECTED = SENT._replace(status=Status.REJECTED, reason="user_not_found", window_ends_at=None)
+FAILED = REJECTED._replace(status=Status.FAILED, reason="attempts_exhausted", result_id="failed")
 
-SKIPPED = replace(REJECTED, status=Status.SKIPPED, reason="window_active", result_id="skipped")
+SKIPPED = REJECTED._replace(status=Status.SKIPPED, reason="window_active", result_id="skipped")
 
 NEVER_SEEN = Standing(Subject("u1", "r1"))
 
@@ -193,7 +193,7 @@ class TestClaim:
     ) -> None:
         bench.claim()
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"))
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"))
 
         assert refusal == InProgress(HOLD_UNTIL, Tally(1))
 
@@ -202,7 +202,7 @@ class TestClaim:
     ) -> None:
         bench.claim()
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), attempts=1)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), attempts=1)
 
         assert refusal == InProgress(HOLD_UNTIL, Tally(1))
 
@@ -238,7 +238,7 @@ class TestClaim:
         bench.claim()
         bench.finish(result)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), life_id=life_id)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id=life_id)
 
         assert refusal == AlreadyAnswered(result)
 
@@ -246,7 +246,7 @@ class TestClaim:
         bench.claim()
         bench.finish(SENT)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), now=WINDOW_ENDS_AT + 14 * 86_400)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), now=WINDOW_ENDS_AT + 14 * 86_400)
 
         assert refusal == AlreadyAnswered(SENT)
 
@@ -254,7 +254,7 @@ class TestClaim:
         bench.claim()
         bench.finish(FAILED, window_ends_at=None)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"))
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"))
 
         assert refusal == AlreadyAnswered(FAILED)
 
@@ -262,13 +262,13 @@ class TestClaim:
         bench.claim()
         bench.finish(FAILED, window_ends_at=None)
 
-        assert bench.claim(replace(FIRST, claim_id="claim-2"), life_id="life-2") is None
+        assert bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2") is None
 
     def test_in_another_life_counts_attempts_from_the_start(self, bench: Bench) -> None:
-        bench.conclude(replace(FAILED, attempts=8))
+        bench.conclude(FAILED._replace(attempts=8))
         bench.claim(life_id="life-2")
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), life_id="life-2")
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2")
 
         assert refusal == InProgress(HOLD_UNTIL, Tally(1))
 
@@ -278,7 +278,7 @@ class TestClaim:
         bench.claim()
         bench.finish(FAILED, window_ends_at=WINDOW_ENDS_AT)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), life_id="life-2")
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2")
 
         assert refusal == InProgress(WINDOW_ENDS_AT, Tally(0))
 
@@ -349,7 +349,7 @@ class TestFinish:
         bench.claim()
         bench.finish(SENT)
         bench.claim(SECOND, now=HOLD_UNTIL)
-        bench.finish(replace(SENT, request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
+        bench.finish(SENT._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
 
         assert bench.sent("u1") == (2, HOLD_UNTIL + 1)
 
@@ -357,7 +357,7 @@ class TestFinish:
         bench.claim()
         bench.finish(SENT)
         bench.claim(SECOND, now=HOLD_UNTIL)
-        bench.finish(replace(REJECTED, request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
+        bench.finish(REJECTED._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
 
         assert bench.sent("u1") == (1, ANSWERED_AT)
 
@@ -389,7 +389,7 @@ class TestFinish:
         bench.claim(SECOND, now=HOLD_UNTIL + SKEW)
         bench.finish(SENT)
 
-        assert bench.claim(replace(FIRST, claim_id="claim-3")) == AlreadyAnswered(SENT)
+        assert bench.claim(FIRST._replace(claim_id="claim-3")) == AlreadyAnswered(SENT)
 
     def test_after_the_window_passed_to_another_claim_still_counts(self, bench: Bench) -> None:
         bench.claim()
@@ -401,7 +401,7 @@ class TestFinish:
     def test_that_comes_late_leaves_the_time_of_a_later_invitation(self, bench: Bench) -> None:
         bench.claim()
         bench.claim(SECOND, now=HOLD_UNTIL + SKEW)
-        bench.finish(replace(SENT, request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 3)
+        bench.finish(SENT._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 3)
         bench.finish(SENT)
 
         assert bench.sent("u1") == (2, HOLD_UNTIL + 3)
@@ -436,7 +436,7 @@ class TestRelease:
         bench.claim()
         bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), attempts=1)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), attempts=1)
 
         assert refusal == InProgress(WINDOW_ENDS_AT, Tally(1))
 
@@ -456,12 +456,12 @@ class TestRelease:
         assert refusal == WindowActive(HOLD_UNTIL + WINDOW)
 
     def test_by_an_earlier_claim_of_the_same_request_changes_nothing(self, bench: Bench) -> None:
-        again = replace(FIRST, claim_id="claim-2")
+        again = FIRST._replace(claim_id="claim-2")
         bench.claim()
         bench.claim(again, attempts=1, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
         bench.release(tally=Tally(7), window_ends_at=None)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-3"), now=HOLD_UNTIL + SKEW)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-3"), now=HOLD_UNTIL + SKEW)
 
         assert refusal == InProgress(HOLD_UNTIL + WINDOW, Tally(2))
 
@@ -537,12 +537,12 @@ class TestConclude:
     def test_of_a_failed_request_is_refused_in_the_same_life(self, bench: Bench) -> None:
         bench.conclude()
 
-        refusal = bench.conclude(replace(FAILED, reason="deadline_passed"))
+        refusal = bench.conclude(FAILED._replace(reason="deadline_passed"))
 
         assert refusal == AlreadyAnswered(FAILED)
 
     def test_of_a_failed_request_records_the_new_end_of_another_life(self, bench: Bench) -> None:
-        later = replace(FAILED, reason="deadline_passed")
+        later = FAILED._replace(reason="deadline_passed")
         bench.conclude()
 
         assert bench.conclude(later, life_id="life-2") is None
@@ -557,7 +557,7 @@ class TestWhatWasSeenIsOutOfDate:
         bench.claim()
         bench.finish(REJECTED, window_ends_at=None)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-2"), seen)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), seen)
 
         assert refusal == AlreadyAnswered(REJECTED)
 
@@ -568,15 +568,15 @@ class TestWhatWasSeenIsOutOfDate:
         bench.claim()
         bench.finish(REJECTED, window_ends_at=None)
         bench.claim(SECOND)
-        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
 
-        refusal = bench.claim(replace(FIRST, claim_id="claim-3"), seen)
+        refusal = bench.claim(FIRST._replace(claim_id="claim-3"), seen)
 
         assert refusal == AlreadyAnswered(REJECTED)
 
     def test_a_claim_of_a_request_that_was_concluded_since_is_refused(self, bench: Bench) -> None:
         bench.claim(SECOND)
-        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
         seen = bench.look_up()
         bench.conclude(SKIPPED)
 
@@ -591,7 +591,7 @@ class TestWhatWasSeenIsOutOfDate:
     def test_a_claim_is_made_when_the_window_was_freed_since(self, bench: Bench) -> None:
         seen = bench.look_up()
         bench.claim(SECOND)
-        bench.finish(replace(REJECTED, request_id="r2"), SECOND, window_ends_at=None)
+        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
 
         assert bench.claim(FIRST, seen) is None
 
@@ -608,7 +608,7 @@ class TestWhatWasSeenIsOutOfDate:
     ) -> None:
         seen = bench.look_up()
         bench.conclude(SKIPPED)
-        later = replace(SKIPPED, occurred_at="later")
+        later = SKIPPED._replace(occurred_at="later")
 
         assert bench.conclude(later, seen=seen) == AlreadyAnswered(SKIPPED)
 
@@ -617,20 +617,20 @@ class TestWhatWasSeenIsOutOfDate:
     ) -> None:
         bench.conclude(FAILED)
         seen = bench.look_up()
-        later = replace(FAILED, occurred_at="later")
+        later = FAILED._replace(occurred_at="later")
         bench.conclude(later, life_id="life-2")
 
-        refusal = bench.conclude(replace(FAILED, reason="other"), seen=seen, life_id="life-2")
+        refusal = bench.conclude(FAILED._replace(reason="other"), seen=seen, life_id="life-2")
 
         assert refusal == AlreadyAnswered(later)
 
     def test_a_result_is_recorded_whatever_was_filed_since(self, bench: Bench) -> None:
         bench.claim()
         seen = bench.look_up()
-        bench.conclude(replace(SKIPPED, request_id="r2"))
+        bench.conclude(SKIPPED._replace(request_id="r2"))
 
         assert bench.finish(SENT, seen=seen) == SENT
-        assert bench.claim(replace(FIRST, claim_id="claim-3")) == AlreadyAnswered(SENT)
+        assert bench.claim(FIRST._replace(claim_id="claim-3")) == AlreadyAnswered(SENT)
 
 
 class TestTable:
@@ -655,7 +655,7 @@ class TestTable:
                 )
             ),
             Change(
-                UserRecord(request_id="r1"), files=Filed(replace(SENT, request_id="r0"), "life")
+                UserRecord(request_id="r1"), files=Filed(SENT._replace(request_id="r0"), "life")
             ),
         ],
     )
@@ -676,7 +676,7 @@ class TestTable:
 
         assert bench.look_up(request_id="r2").filed is None
 
-    @pytest.mark.parametrize("files", [None, Filed(replace(SENT, request_id="r0"), "life")])
+    @pytest.mark.parametrize("files", [None, Filed(SENT._replace(request_id="r0"), "life")])
     def test_a_change_on_an_older_version_is_not_written(
         self, bench: Bench, files: Filed | None
     ) -> None:
@@ -686,12 +686,12 @@ class TestTable:
         assert bench.table.write(seen, Change(UserRecord(request_id="r2"), files)) is None
         assert bench.look_up().user == self.CHANGE.user
 
-    @pytest.mark.parametrize("files", [None, Filed(replace(SENT, request_id="r0"), "life")])
+    @pytest.mark.parametrize("files", [None, Filed(SENT._replace(request_id="r0"), "life")])
     def test_a_write_that_was_repeated_after_its_reply_was_lost_is_written(
         self, bench: Bench, files: Filed | None
     ) -> None:
         seen = bench.look_up()
-        change = replace(self.CHANGE, files=files)
+        change = self.CHANGE._replace(files=files)
         written = bench.table.write(seen, change)
 
         assert bench.table.write(seen, change) == written == bench.look_up()
@@ -699,7 +699,7 @@ class TestTable:
     def test_many_are_read_at_once_in_their_order(self, bench: Bench) -> None:
         bench.claim()
         bench.claim(Claim("claim-2", "r2", "u2"))
-        bench.conclude(replace(SKIPPED, request_id="r3"))
+        bench.conclude(SKIPPED._replace(request_id="r3"))
         subjects = [
             Subject("u2", "r2"),
             *(Subject(f"user {number}", "r") for number in range(150)),
@@ -711,7 +711,7 @@ class TestTable:
 
         assert [each.subject for each in standings] == subjects
         assert standings[0].user.claim_id == "claim-2"
-        assert standings[-2].filed == Filed(replace(SKIPPED, request_id="r3"), "life-1")
+        assert standings[-2].filed == Filed(SKIPPED._replace(request_id="r3"), "life-1")
         assert standings[-1].is_latest
 
     def test_users_and_requests_with_odd_names_are_told_apart(self, bench: Bench) -> None:
@@ -799,7 +799,7 @@ class TestTableInTrouble:
         replies.add_response("batch_get_item", {"Responses": {}})
 
         with replies:
-            assert table.read([NEVER_SEEN.subject]) == [replace(NEVER_SEEN, version=7)]
+            assert table.read([NEVER_SEEN.subject]) == [NEVER_SEEN._replace(version=7)]
         assert len(pauses) == 1
 
     def test_keys_that_are_never_read_are_an_outage(
@@ -813,9 +813,9 @@ class TestTableInTrouble:
         with replies, pytest.raises(LedgerUnavailableError, match="unread"):
             table.read([NEVER_SEEN.subject])
 
-    def test_no_connection_is_an_outage(self, table: DynamoDbTable) -> None:
+    def test_no_connection_is_an_outage(self) -> None:
         nobody = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
-        unreachable = replace(table, client=nobody.client("dynamodb"))
+        unreachable = DynamoDbTable(nobody.client("dynamodb"), "table", history_days=90)
 
         with pytest.raises(LedgerUnavailableError, match="Could not connect"):
             unreachable.write(NEVER_SEEN, TestTable.CHANGE)
@@ -833,7 +833,7 @@ class TestTableInTrouble:
         client: DynamoDBClient = aws.client("dynamodb")
         table = DynamoDbTable(client, name, history_days=90, clock=lambda: START)
         table.write(NEVER_SEEN, Change(UserRecord(request_id="r1"), Filed(SENT, "life")))
-        table.write(replace(NEVER_SEEN, subject=Subject("u2", "r")), Change(None, Filed(SENT, "l")))
+        table.write(NEVER_SEEN._replace(subject=Subject("u2", "r")), Change(None, Filed(SENT, "l")))
 
         items = client.scan(TableName=name)["Items"]
 

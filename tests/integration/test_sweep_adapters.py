@@ -15,8 +15,7 @@ from invitations.adapters.sweeps import DynamoDbSweepStore
 from invitations.directory import View, Walk, read_listing
 from invitations.errors import LedgerUnavailableError, QueueUnavailableError, TopicUnavailableError
 from invitations.models import Answered, Copy, NeverSent, Progress, Source, Unanswered
-from invitations.ports import StoredSweep
-from invitations.sweeps import Counts, Sweep, Terms, summarize
+from invitations.sweeps import Counts, StoredSweep, Sweep, Terms, summarize
 from local.aws import LocalAws
 from local.partoo.control import ANY_SEARCH, Answer, PartooControl, User, running_stand_in
 from local.processes import free_port

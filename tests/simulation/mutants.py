@@ -1,7 +1,7 @@
 """Faults that a hand might put into the service or the ledger, each of which must be noticed."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
@@ -31,14 +31,14 @@ MOST_HISTORIES = 5_000
 class SeesNoWindow(InMemoryTable):
     def standing(self, subject: Subject) -> Standing:
         standing = super().standing(subject)
-        return replace(standing, user=replace(standing.user, window_ends_at=None))
+        return standing._replace(user=standing.user._replace(window_ends_at=None))
 
 
 class SettlesWhoeverOwnsTheWindow(Ledger):
     def _change(self, about: Any, seen: Standing | None, decide: Any) -> Any:
         def decide_as_owner(standing: Standing) -> Any:
             if isinstance(about, Claim):
-                standing = replace(standing, user=replace(standing.user, claim_id=about.claim_id))
+                standing = standing._replace(user=standing.user._replace(claim_id=about.claim_id))
             return decide(standing)
 
         return super()._change(about, seen, decide_as_owner)
@@ -59,7 +59,7 @@ class ForgetsTheAnswerThatAClaimReplaces(Ledger):
         def decide_without_filing(standing: Standing) -> Any:
             decision = decide(standing)
             if isinstance(decision, Change) and decision.user is not None:
-                return replace(decision, files=None)
+                return decision._replace(files=None)
             return decision
 
         return super()._change(about, seen, decide_without_filing)
@@ -76,8 +76,8 @@ class ComparesWithoutSkew(InMemoryTable):
         ends_at = standing.user.window_ends_at
         if ends_at is None:
             return standing
-        early = replace(standing.user, window_ends_at=ends_at - models.CLOCK_SKEW_SECONDS)
-        return replace(standing, user=early)
+        early = standing.user._replace(window_ends_at=ends_at - models.CLOCK_SKEW_SECONDS)
+        return standing._replace(user=early)
 
 
 class HoldsFromTheClaim(Ledger):
@@ -107,8 +107,8 @@ class AcknowledgesBeforeDeferring(ReinviteService):
 
 class DefersUnderANewName(ReinviteService):
     def _defer(self, errand: Any, cause: str, wait_seconds: float) -> Queued:
-        renamed = replace(errand.progress, request_id=self.new_id())
-        return super()._defer(replace(errand, progress=renamed), cause, wait_seconds)
+        renamed = errand.progress._replace(request_id=self.new_id())
+        return super()._defer(errand._replace(progress=renamed), cause, wait_seconds)
 
 
 class SkipsWithoutRecord(ReinviteService):

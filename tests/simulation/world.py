@@ -337,7 +337,7 @@ class World:
         if not standing.version or standing.is_latest:
             return [standing]
         filed = self._call("ledger", lambda: self.table.filed.get(subject))
-        return [replace(standing, filed=filed)]
+        return [standing._replace(filed=filed)]
 
     def write_record(self, seen: Standing, change: Change) -> Standing | None:
         def write() -> Standing | None:

@@ -27,17 +27,18 @@ def config_with(name: str, value: str) -> ReinviteConfig:
 def test_a_complete_environment_is_read() -> None:
     config = ReinviteConfig.from_environment(ENVIRONMENT)
 
-    assert config.partoo_base_url == "https://api.partoo.co/v2"
-    assert (config.partoo_timeout_seconds, config.invite_window_seconds) == (10, 300)
-    assert config.requests_per_minute == 300
-    assert (config.max_attempts, config.history_days) == (8, 90)
+    shared = config.shared
+    assert shared.partoo_base_url == "https://api.partoo.co/v2"
+    assert (shared.partoo_timeout_seconds, config.invite_window_seconds) == (10, 300)
+    assert shared.requests_per_minute == 300
+    assert (config.max_attempts, shared.history_days) == (8, 90)
     assert isinstance(config.user_id_path, ParsedResult)
-    assert (config.table_name, config.result_topic_arn[-7:]) == ("table", "results")
-    assert (config.request_queue_url[-8:], config.dead_letter_queue_url[-4:]) == (
+    assert (shared.table_name, shared.result_topic_arn[-7:]) == ("table", "results")
+    assert (shared.request_queue_url[-8:], config.dead_letter_queue_url[-4:]) == (
         "requests",
         "dead",
     )
-    assert config.api_key_secret_arn[-3:] == "key"
+    assert shared.api_key_secret_arn[-3:] == "key"
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
@@ -69,7 +70,9 @@ class TestNumber:
         ],
     )
     def test_may_be_at_its_bounds(self, name: str, text: str, value: int) -> None:
-        assert getattr(config_with(name, text), name.lower()) == value
+        config = config_with(name, text)
+
+        assert (config._asdict() | config.shared._asdict())[name.lower()] == value
 
     @pytest.mark.parametrize(
         ("name", "text", "bounds"),
@@ -111,7 +114,7 @@ class TestBaseUrl:
         ],
     )
     def test_is_https_or_on_this_machine(self, url: str) -> None:
-        assert config_with("PARTOO_BASE_URL", url).partoo_base_url == url
+        assert config_with("PARTOO_BASE_URL", url).shared.partoo_base_url == url
 
     @pytest.mark.parametrize(
         "url",
@@ -167,10 +170,10 @@ def test_a_user_id_path_that_is_no_jmespath_stops_the_start(path: str) -> None:
 
 
 def test_a_call_is_begun_only_with_time_left_for_its_answer_and_its_record() -> None:
-    assert config_with("PARTOO_TIMEOUT_SECONDS", "7").call_budget_seconds == 7 + 12
+    assert config_with("PARTOO_TIMEOUT_SECONDS", "7").shared.call_budget_seconds == 7 + 12
 
 
 def test_the_longest_call_fits_into_an_execution() -> None:
     config = config_with("PARTOO_TIMEOUT_SECONDS", str(MAX_PARTOO_TIMEOUT_SECONDS))
 
-    assert config.call_budget_seconds < FUNCTION_TIMEOUT_SECONDS
+    assert config.shared.call_budget_seconds < FUNCTION_TIMEOUT_SECONDS

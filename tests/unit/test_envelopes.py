@@ -516,6 +516,7 @@ progresses = st.builds(
         answered_at=moments,
         window_ends_at=st.none() | moments,
     ),
+    cap=st.none() | st.builds(Cap, st.integers(0), moments),
 )
 
 

@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -194,7 +193,7 @@ class TestResult:
         assert result.invitation_expires_at is None
 
     def test_has_the_same_id_for_the_same_request_and_status(self) -> None:
-        later = sent_result(replace(REQUEST, correlation_id=None), NOW + 86_400)
+        later = sent_result(REQUEST._replace(correlation_id=None), NOW + 86_400)
 
         assert later.result_id == sent_result().result_id
 
@@ -202,7 +201,7 @@ class TestResult:
         request_ids = ["r1", "r2"]
         ids = {
             answer_request(
-                replace(REQUEST, request_id=request_id), status, "x", occurred_at=NOW, attempts=0
+                REQUEST._replace(request_id=request_id), status, "x", occurred_at=NOW, attempts=0
             ).result_id
             for request_id in request_ids
             for status in Status
@@ -231,7 +230,7 @@ class TestResult:
     def test_rests_in_the_dead_letter_queue_when_somebody_must_look(
         self, status: Status, rests: bool
     ) -> None:
-        assert replace(sent_result(), status=status).rests_in_dead_letter_queue is rests
+        assert sent_result()._replace(status=status).rests_in_dead_letter_queue is rests
 
 
 class TestInvalidResult:
@@ -242,7 +241,7 @@ class TestInvalidResult:
 
     def test_is_the_same_on_every_redelivery(self) -> None:
         error = InvalidRequestError("malformed_json", "no JSON")
-        again = replace(DELIVERY, receive_count=3)
+        again = DELIVERY._replace(receive_count=3)
 
         assert answer_invalid(again, error) == answer_invalid(DELIVERY, error)
 
@@ -251,7 +250,7 @@ class TestInvalidResult:
         error.request_id = "r1"
         results = [
             answer_invalid(delivery, error)
-            for delivery in (DELIVERY, replace(DELIVERY, delivery_id="m2"))
+            for delivery in (DELIVERY, DELIVERY._replace(delivery_id="m2"))
         ]
 
         assert [result.request_id for result in results] == ["r1", "r1"]

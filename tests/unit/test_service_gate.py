@@ -140,7 +140,7 @@ class TestPause:
             world.gate.last_known = world.gate.last_known.pause(until)
             sleep(seconds)
 
-        object.__setattr__(world.service.caller, "sleep", sleep_while_another_is_refused)
+        world.service.caller.sleep = sleep_while_another_is_refused
 
         assert in_short(world.ask("v1", "w1")) == "queued: paused"
         assert len(world.api.calls) == 10

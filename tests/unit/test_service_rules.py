@@ -618,7 +618,7 @@ class TestKey:
 
         told = [
             *(vars(record) for record in caplog.records),
-            *(astuple(result) for result in world.topic.published),
+            *world.topic.published,
             *(astuple(parked) for parked in world.queue.parked),
             vars(world.ledger),
         ]

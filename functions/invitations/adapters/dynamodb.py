@@ -11,7 +11,6 @@ rule trusts the expiry, because the table deletes late.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,13 +33,20 @@ _TRIES = 4
 _PAUSE_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
 class DynamoDbTable:
-    client: "DynamoDBClient"
-    table_name: str
-    history_days: int
-    clock: Clock = time.time
-    pause: Callable[[float], None] = time.sleep
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        history_days: int,
+        clock: Clock = time.time,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = client
+        self.table_name = table_name
+        self.history_days = history_days
+        self.clock = clock
+        self.pause = pause
 
     def read(self, subjects: Sequence[Subject]) -> list[Standing]:
         users = self._get({_user_key(each.user_id) for each in subjects})
@@ -49,7 +55,7 @@ class DynamoDbTable:
         earlier = [each.subject for each in standings if each.version and not each.is_latest]
         filed = self._get({_request_key(subject) for subject in earlier})
         return [
-            replace(standing, filed=_filed(filed[_request_key(standing.subject)]))
+            standing._replace(filed=_filed(filed[_request_key(standing.subject)]))
             if _request_key(standing.subject) in filed
             else standing
             for standing in standings
@@ -73,7 +79,7 @@ class DynamoDbTable:
                 return None
         except BotoCoreError as error:
             raise _unavailable(error) from error
-        return replace(seen, version=seen.version + 1, user=change.user or seen.user)
+        return seen._replace(version=seen.version + 1, user=change.user or seen.user)
 
     def _put_user(self, seen: Standing, user: UserRecord) -> dict[str, Any]:
         item = {**_key(_user_key(seen.subject.user_id)), **_attributes(user)}

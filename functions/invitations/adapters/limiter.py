@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -80,7 +79,7 @@ class DynamoDbGateKeeper:
                 if self._version
                 else "attribute_not_exists(pk)",
                 ExpressionAttributeValues={
-                    ":gate": {"S": json.dumps(asdict(gate))},
+                    ":gate": {"S": json.dumps(gate._asdict())},
                     ":next": {"N": str(self._version + 1)},
                     **({":version": {"N": str(self._version)}} if self._version else {}),
                 },

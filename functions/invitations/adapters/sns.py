@@ -1,7 +1,6 @@
 """The results topic."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,10 +21,10 @@ MOST_AT_ONCE = 10
 """Messages in one call. SNS also takes no more than 256 KiB; ten results have at most a quarter."""
 
 
-@dataclass(frozen=True, slots=True)
 class SnsResultTopic:
-    client: "SNSClient"
-    topic_arn: str
+    def __init__(self, client: "SNSClient", topic_arn: str) -> None:
+        self.client = client
+        self.topic_arn = topic_arn
 
     def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
         return [

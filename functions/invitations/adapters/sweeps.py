@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invitations.errors import LedgerUnavailableError
-from invitations.ports import StoredSweep
-from invitations.sweeps import Sweep
+from invitations.sweeps import StoredSweep, Sweep
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
