@@ -3,12 +3,13 @@
 Never a body, a header or an e-mail address; excerpts of the API's answers come cleaned.
 """
 
+import json
+import logging
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-
-from aws_lambda_powertools import Logger
 
 from invitations.errors import (
     DependencyUnavailableError,
@@ -31,7 +32,45 @@ from invitations.models import (
 if TYPE_CHECKING:
     from invitations.sweeps import Summary
 
-logger = Logger(service="partoo-reinvite")
+_SERVICE = "partoo-reinvite"
+
+_STANDARD = vars(logging.makeLogRecord({})).keys()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object for each record, with its extra fields and without those that are None."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        trace = os.environ.get("_X_AMZN_TRACE_ID", "").partition(";")[0].removeprefix("Root=")
+        fields: dict[str, object] = {
+            "level": record.levelname,
+            "location": f"{record.funcName}:{record.lineno}",
+            "message": record.getMessage(),
+            # In this form, Lambda takes it and the level over as the line's own.
+            "timestamp": iso(record.created),
+            "service": _SERVICE,
+            **{name: each for name, each in vars(record).items() if name not in _STANDARD},
+            "xray_trace_id": trace or None,
+        }
+        if record.exc_info and record.exc_info[0]:
+            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception_name"] = record.exc_info[0].__name__
+        told = {name: each for name, each in fields.items() if each is not None}
+        return json.dumps(told, separators=(",", ":"), default=str)
+
+
+def _json_logger() -> logging.Logger:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger(_SERVICE)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # The runtime has a handler of its own, which would write every line again.
+    logger.propagate = False
+    return logger
+
+
+logger = _json_logger()
 
 
 def log_result(result: Result, error: InvalidRequestError | None) -> None:
