@@ -150,6 +150,7 @@ def _variables(
         name: str(each.get("Default", "")) for name, each in stage.builds.parameters.items()
     }
     known = parameters | {
+        "AWS::StackName": "bench",
         "PartooBaseUrl": stage.base_url,
         "RequestsPerMinute": str(requests_per_minute),
         "InvitationTable": resources.table_name,
