@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +141,12 @@ def _translate_permissions(aws: LocalAws, stack_name: str) -> None:
             )
 
 
-def subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
+def subscribe_queue(
+    aws: LocalAws,
+    name: str,
+    topic_arn: str,
+    filter_policy: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Make a queue that receives what is published on a topic; returns its URL."""
     sqs = aws.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
@@ -155,12 +160,15 @@ def subscribe_queue(aws: LocalAws, name: str, topic_arn: str) -> str:
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+    # Raw, the message attributes arrive as such and not inside an envelope.
+    attributes = {"RawMessageDelivery": "true"}
+    if filter_policy is not None:
+        attributes["FilterPolicy"] = json.dumps(filter_policy)
     aws.client("sns").subscribe(
         TopicArn=topic_arn,
         Protocol="sqs",
         Endpoint=queue["Attributes"]["QueueArn"],
-        # Raw, the message attributes arrive as such and not inside an envelope.
-        Attributes={"RawMessageDelivery": "true"},
+        Attributes=attributes,
     )
     return queue_url
 

@@ -19,6 +19,7 @@ from invitations.sweeps import Counts, StoredSweep, Sweep, Terms, summarize
 from local.aws import LocalAws
 from local.partoo.control import ANY_SEARCH, Answer, PartooControl, User, running_stand_in
 from local.processes import free_port
+from local.stack import subscribe_queue
 from tests.fakes import START
 
 if TYPE_CHECKING:
@@ -113,14 +114,7 @@ class TestTopic:
     def test_publishes_a_summary_that_can_be_filtered(self, aws: LocalAws, name: str) -> None:
         sns, sqs = aws.client("sns"), aws.client("sqs")
         topic_arn = sns.create_topic(Name=name)["TopicArn"]
-        queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
-        queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
-        sns.subscribe(
-            TopicArn=topic_arn,
-            Protocol="sqs",
-            Endpoint=queue["Attributes"]["QueueArn"],
-            Attributes={"RawMessageDelivery": "true"},
-        )
+        queue_url = subscribe_queue(aws, name, topic_arn)
         summary = summarize(SWEEP, "completed", START + 2)
 
         SnsResultTopic(sns, topic_arn).publish_summary(summary)

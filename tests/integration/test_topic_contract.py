@@ -15,6 +15,7 @@ from invitations.models import Request, Source, Status, answer_request
 from invitations.ports import ResultTopic
 from local.aws import LocalAws
 from local.processes import free_port
+from local.stack import subscribe_queue
 from tests.fakes import START, RecordingTopic
 
 if TYPE_CHECKING:
@@ -79,14 +80,7 @@ def sns_topic(aws: LocalAws, name: str) -> SnsResultTopic:
 @pytest.fixture
 def subscription(aws: LocalAws, name: str, sns_topic: SnsResultTopic) -> Subscription:
     client: SQSClient = aws.client("sqs")
-    queue_url = client.create_queue(QueueName=name)["QueueUrl"]
-    queue = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
-    sns_topic.client.subscribe(
-        TopicArn=sns_topic.topic_arn,
-        Protocol="sqs",
-        Endpoint=queue["Attributes"]["QueueArn"],
-        Attributes={"RawMessageDelivery": "true"},
-    )
+    queue_url = subscribe_queue(aws, name, sns_topic.topic_arn)
     return Subscription(client, queue_url)
 
 
