@@ -147,9 +147,9 @@ class Outside:
             SecretId=self.stack.api_key_secret_arn, SecretString=value
         )
 
-    def restart_function(self) -> None:
-        """Give the function new containers, which know nothing of what the old ones read."""
-        name = self.stack.reinvite_function_name
+    def restart_function(self, name: str | None = None) -> None:
+        """Give a function new containers, which know nothing of what the old ones read."""
+        name = name or self.stack.reinvite_function_name
         memory = self._lambda.get_function_configuration(FunctionName=name)["MemorySize"]
         self._lambda.update_function_configuration(FunctionName=name, MemorySize=memory + 1)
         self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
