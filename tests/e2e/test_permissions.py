@@ -1,6 +1,7 @@
 """Each statement of the functions' roles is needed: without it something fails, and clearly.
 
-All but the one that lets sweeps publish: a topic without a policy of its own lets its account do so.
+All but the one that lets sweeps publish: a topic without a policy of its own lets its account
+publish anyway.
 """
 
 import json
