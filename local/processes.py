@@ -28,7 +28,7 @@ def running(
     """
     child: subprocess.Popen[bytes] | None = None
     try:
-        with log.open("wb") as output, _uninterrupted():
+        with log.open("wb") as output, uninterrupted():
             child = subprocess.Popen(
                 command,
                 cwd=directory,
@@ -41,7 +41,7 @@ def running(
         yield child
     finally:
         if child is not None:
-            with _uninterrupted():
+            with uninterrupted():
                 _end_session(child)
 
 
@@ -80,7 +80,7 @@ def treat_sigterm_as_interrupt() -> None:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold SIGINT and SIGTERM back for a moment.
 
     One that arrives between the fork and the assignment, or while children are being ended, would

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
+from botocore.exceptions import ClientError
 
+from local.deployed import explained, find_stack
 from local.errors import LocalStackError
+from local.rows import plain_console
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -19,25 +20,23 @@ _MOST_AT_ONCE = 10
 
 
 class NotRedrivenError(LocalStackError):
-    """AWS refused a step of the redrive."""
+    """The queue's own task failed."""
 
     def __init__(self, name: str, error: object) -> None:
         super().__init__(f"{name} was not redriven, or not all of it: {error}.")
 
 
 def main(stack: str) -> int:
-    """Redrive a stack of the AWS that the environment points to; raises NotRedrivenError."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
-        outputs = _outputs(stack)
+    """Redrive a stack of the AWS that the environment points to."""
+    console = plain_console()
+    deployed = find_stack(stack)
+    with explained(f"Redriving {stack}, or some of it,"):
         moved = redrive(
             boto3.client("sqs"),
-            outputs["DeadLetterQueueUrl"],
-            outputs["RequestQueueUrl"],
+            deployed.output("DeadLetterQueueUrl"),
+            deployed.output("RequestQueueUrl"),
             report=lambda count: console.print(f"{count} so far …"),
         )
-    except (BotoCoreError, ClientError) as error:
-        raise NotRedrivenError(stack, error) from error
     console.print(f"Moved to the request queue of {stack}: {moved}.")
     return 0
 
@@ -99,11 +98,6 @@ def _move_one_by_one(sqs: "SQSClient", source_url: str, destination_url: str) ->
             sqs.delete_message(QueueUrl=source_url, ReceiptHandle=message["ReceiptHandle"])
             moved += 1
     return moved
-
-
-def _outputs(stack: str) -> dict[str, str]:
-    (description,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
 def _arn(sqs: "SQSClient", queue_url: str) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.errors import LocalStackError
 from local.partoo.control import User
+from local.rows import print_row
 from local.samples import Entrance, Sample, known_users, read_samples
 
 # Long enough that a second request for a user meets the window, short enough to see it end.
@@ -20,7 +21,8 @@ _WINDOW_SECONDS = 10
 # A cold start, a window, and the poll that follows it.
 _RESULTS_SECONDS = 40.0
 _EVENT_FIELDS = {"source", "detail-type", "detail"}
-_COLOURS = {"sent": "green", "failed": "red", "invalid": "red"}
+# Status, reason, request, time of day, user.
+_WIDTHS = (9, 18, 36, 12, 0)
 
 
 class RefusedError(LocalStackError):
@@ -61,7 +63,7 @@ def main(only: str | None = None) -> int:
                 errand.sent |= dict.fromkeys(_send(environment, sample), sample)
             except ClientError as error:
                 raise RefusedError(sample, error) from error
-        _print_row(console, "status", "reason", "request", "time (UTC)", "user")
+        print_row(console, _WIDTHS, "status", "reason", "request", "time (UTC)", "user")
         _await_results(environment, errand, console)
         emails = len(environment.partoo.emails())
     statuses = Counter(result["status"] for result in errand.results.values())
@@ -117,8 +119,9 @@ def _await_results(environment: LocalEnvironment, errand: Errand, console: Conso
             # Results are published at least once.
             if result["request_id"] not in errand.results:
                 moment = result["occurred_at"].removesuffix("Z").partition("T")[2]
-                _print_row(
+                print_row(
                     console,
+                    _WIDTHS,
                     result["status"],
                     result["reason"],
                     result["request_id"],
@@ -127,11 +130,3 @@ def _await_results(environment: LocalEnvironment, errand: Errand, console: Conso
                 )
             errand.results[result["request_id"]] = result
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-
-def _print_row(
-    console: Console, status: str, reason: str, request_id: str, moment: str, user_id: str
-) -> None:
-    # Not a Table: that one is laid out once all of its rows are known, and cuts long ids.
-    line = f"  {status:<9} {reason:<18} {request_id:<36} {moment:<12} {user_id}"
-    console.print(line, style=_COLOURS.get(status), markup=False, highlight=False, soft_wrap=True)

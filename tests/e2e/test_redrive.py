@@ -4,8 +4,9 @@ import uuid
 
 import pytest
 
+from local.deployed import UnknownStackError
 from local.partoo.control import Answer
-from local.redrive import NotRedrivenError, main, redrive
+from local.redrive import main, redrive
 from tests.e2e.conftest import MAX_ATTEMPTS
 from tests.e2e.outside import Outside
 
@@ -59,7 +60,7 @@ def test_a_message_keeps_its_body_and_its_attributes(brisk_stack: Outside) -> No
 
 
 def test_an_unknown_stack_is_named(own_aws: None) -> None:
-    with pytest.raises(NotRedrivenError, match="no-such-stack"):
+    with pytest.raises(UnknownStackError, match="no-such-stack"):
         main("no-such-stack")
 
 
