@@ -5,6 +5,7 @@ SEED = 1
 REQUESTS = 1000
 USERS = 1000
 STACK = partoo-reinvite-sandbox
+FORCE =
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
@@ -17,9 +18,14 @@ ENVIRONMENTS = project aws sam
 INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
 BIN = .venv/project/bin
 SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
-# Nothing but `make deploy` and `make redrive` may see the user's AWS account.
+# Nothing but `make deploy` and what operates a stack may see the user's AWS account.
 LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=eu-west-1
+
+# Every shell has a USER: without one on the command line, `make forget` would take the login name.
+# By way of the recipe's environment no character of it means anything to the shell.
+NAMED_USER = $(if $(filter command,$(origin USER)),"$$USER","")
+OPERATE = @$(BIN)/python -m local
 
 .PHONY: help
 help: ## list the commands
@@ -74,9 +80,25 @@ build: setup ## leave a deployable .aws-sam/build/template.yaml
 deploy: build ## deploy to AWS with the settings of ENV in samconfig.toml (default: sandbox)
 	@$(SAM) deploy --config-env $(ENV)
 
+.PHONY: invite
+invite: setup ## ask a stack to invite a user again, and wait for the result: USER=id STACK=name
+	$(OPERATE) invite $(NAMED_USER) "$(STACK)"
+
+.PHONY: status
+status: setup ## show what a stack knows of a user: USER=id STACK=name
+	$(OPERATE) status $(NAMED_USER) "$(STACK)"
+
+.PHONY: tail
+tail: setup ## show a stack's results and sweeps as they come, until Ctrl-C: STACK=name
+	$(OPERATE) tail "$(STACK)"
+
+.PHONY: forget
+forget: setup ## delete what a stack knows of a user: USER=id STACK=name [FORCE=1]
+	$(OPERATE) forget $(NAMED_USER) "$(STACK)" "$(FORCE)"
+
 .PHONY: redrive
 redrive: setup ## move a stack's dead letters back to its request queue: STACK=name
-	@$(BIN)/python -m local redrive "$(STACK)"
+	$(OPERATE) redrive "$(STACK)"
 
 .PHONY: format
 format: setup ## fix what ruff can fix

@@ -62,6 +62,13 @@ See the results:
   aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --wait-time-seconds 20 \\
     --message-attribute-names All --queue-url {stack.results_queue_url}
 
+Ask for an invitation, see what is known of a user, what is published, and let it be forgotten:
+
+  make invite USER={user_id} STACK={stack.name}
+  make status USER={user_id} STACK={stack.name}
+  make tail STACK={stack.name}
+  make forget USER={user_id} STACK={stack.name} FORCE=1
+
 Move what failed back to the request queue:
 
   make redrive STACK={stack.name}

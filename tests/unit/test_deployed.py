@@ -1,0 +1,90 @@
+"""Where a command finds its stack, and what it says when it does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local import forget, invite, redrive, status, tail
+from local.deployed import (
+    AwsRefusedError,
+    Deployed,
+    ForeignStackError,
+    NoAwsCredentialsError,
+    NotNamedError,
+    find_stack,
+)
+from local.processes import free_port
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[dict[str, str]], None]:
+    """Sets what the SDK finds, and nothing else."""
+    alone = {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    absent = ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", *CREDENTIALS, *REGION)
+    # boto3 keeps a session for the whole process, with the credentials that it found first.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+
+    def set_all(variables: dict[str, str]) -> None:
+        for name in absent:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in (alone | variables).items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+@pytest.mark.parametrize("command", [invite.main, status.main, forget.main])
+@pytest.mark.parametrize("user_id", ["", " "])
+def test_a_missing_user_is_named(command: Callable[[str, str], int], user_id: str) -> None:
+    with pytest.raises(NotNamedError, match="USER="):
+        command(user_id, "stack")
+
+
+@pytest.mark.parametrize("command", [tail.main, redrive.main])
+def test_a_missing_stack_is_named(command: Callable[[str], int]) -> None:
+    with pytest.raises(NotNamedError, match="STACK="):
+        command("")
+
+
+def test_without_credentials_the_error_says_what_to_export(
+    environment: Callable[[dict[str, str]], None],
+) -> None:
+    environment(REGION)
+
+    with pytest.raises(NoAwsCredentialsError, match="export AWS_PROFILE"):
+        find_stack("stack")
+
+
+def test_without_a_region_the_error_says_so(
+    environment: Callable[[dict[str, str]], None],
+) -> None:
+    environment(CREDENTIALS)
+
+    with pytest.raises(AwsRefusedError, match="region"):
+        find_stack("stack")
+
+
+@pytest.mark.parametrize("endpoint", ["localhost", f"http://127.0.0.1:{free_port()}"])
+def test_an_endpoint_that_does_not_answer_is_named(
+    environment: Callable[[dict[str, str]], None], endpoint: str
+) -> None:
+    environment({**CREDENTIALS, **REGION, "AWS_ENDPOINT_URL": endpoint})
+
+    with pytest.raises(AwsRefusedError, match=endpoint):
+        find_stack("stack")
+
+
+def test_a_stack_of_another_application_is_told_from_ours() -> None:
+    with pytest.raises(ForeignStackError, match="shop has no output TableName"):
+        Deployed("shop", {"Url": "https://shop"}).output("TableName")
