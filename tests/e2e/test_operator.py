@@ -14,6 +14,7 @@ import pytest
 
 from local.aws import REPOSITORY
 from local.partoo.control import Answer
+from tests.e2e.conftest import environment_of_make
 from tests.e2e.outside import Outside
 
 _SECONDS = 120
@@ -127,7 +128,7 @@ def test_without_credentials_one_line_says_what_to_export() -> None:
 
 
 def test_the_login_name_is_never_taken_for_a_user(stack: Outside) -> None:
-    environment = _clean_of_make(stack.aws.environment()) | {"USER": "login"}
+    environment = environment_of_make(stack) | {"USER": "login"}
 
     done = subprocess.run(
         ["make", "forget", "STACK=default"],  # noqa: S607  # found on the path, as a person's is
@@ -219,9 +220,3 @@ def _run_with(environment: Mapping[str, str], *arguments: str) -> subprocess.Com
         check=False,
         timeout=_SECONDS,
     )
-
-
-def _clean_of_make(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without what a `make` that runs the tests tells its children."""
-    theirs = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "USER", "STACK")
-    return {name: value for name, value in environment.items() if name not in theirs}

@@ -11,10 +11,12 @@ import pytest
 from invitations.adapters.dynamodb import DynamoDbTable
 from invitations.ledger import Ledger, Standing, Subject
 from invitations.models import Claim, Request, Result, Source, Status, Tally, answer_request
+from local import invite
 from local.aws import LocalAws
+from local.deployed import Deployed
 from local.forget import WindowActiveError, forget
 from local.known import KnownUser, read_user
-from local.tail import temporary_queue
+from local.tail import LeftBehindError, temporary_queue
 from tests.fakes import START
 
 if TYPE_CHECKING:
@@ -142,6 +144,47 @@ def test_a_window_is_forgotten_once_it_is_over(written: Written) -> None:
     assert written.forget(WINDOW_ENDS_AT + 2) == 1
 
 
+@pytest.fixture
+def deployed(aws: LocalAws, name: str, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """A stack's queue and table, without functions."""
+    for variable, value in aws.environment().items():
+        if variable.startswith("AWS_"):
+            monkeypatch.setenv(variable, value)
+    # boto3 keeps a session for the whole process, with the credentials that it found first.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setattr(invite, "_PATIENCE_SECONDS", 0.01)
+    aws.create_table(name, "pk", "sk")
+    queue_url = aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    deployed = Deployed(name, {"RequestQueueUrl": queue_url, "TableName": name})
+    monkeypatch.setattr(invite, "find_stack", lambda _name: deployed)
+    return deployed
+
+
+def test_a_request_without_a_result_is_said_to_wait(
+    deployed: Deployed, aws: LocalAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = invite.main("u1", deployed.name)
+
+    (message,) = aws.client("sqs").receive_message(QueueUrl=deployed.output("RequestQueueUrl"))[
+        "Messages"
+    ]
+    request, told = json.loads(message["Body"]), capsys.readouterr().out
+    assert (code, request["user_id"]) == (0, "u1")
+    assert f"Request {request['request_id']} is on the queue" in told
+    assert "make status USER=u1" in told
+
+
+def test_a_result_that_may_not_be_read_is_no_failure_of_the_request(
+    deployed: Deployed, aws: LocalAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.client("dynamodb").delete_table(TableName=deployed.output("TableName"))
+
+    code = invite.main("u1", deployed.name)
+
+    assert code == 0
+    assert "cannot be seen from here" in capsys.readouterr().out
+
+
 def test_a_temporary_queue_receives_what_the_topic_publishes(aws: LocalAws, name: str) -> None:
     sqs, sns = aws.client("sqs"), aws.client("sns")
     topic_arn = sns.create_topic(Name=name)["TopicArn"]
@@ -176,6 +219,17 @@ def test_nothing_is_left_of_a_queue_that_cannot_be_subscribed(aws: LocalAws, nam
         pass
 
     assert not sqs.list_queues(QueueNamePrefix=name).get("QueueUrls")
+
+
+def test_what_could_not_be_removed_is_named(aws: LocalAws, name: str) -> None:
+    sqs, sns = aws.client("sqs"), aws.client("sns")
+    topic_arn = sns.create_topic(Name=name)["TopicArn"]
+
+    with (
+        pytest.raises(LeftBehindError, match=name),
+        temporary_queue(sqs, sns, topic_arn, name) as queue_url,
+    ):
+        sqs.delete_queue(QueueUrl=queue_url)
 
 
 def _sent(request_id: str, occurred_at: float) -> Result:

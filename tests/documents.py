@@ -1,0 +1,63 @@
+"""The documents under docs/, and the shell commands and headings in them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
+
+_BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+_INLINE = re.compile(r"`([^`]+)`")
+_NEEDS_AWS = "# (needs AWS)"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of a block of shell commands."""
+
+    document: str
+    text: str
+
+    @property
+    def needs_aws(self) -> bool:
+        return self.text.endswith(_NEEDS_AWS)
+
+
+def commands() -> list[Command]:
+    return [
+        Command(path.name, line.strip())
+        for path in DOCS
+        for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
+        for line in block["text"].splitlines()
+    ]
+
+
+def blocks_without_language() -> list[str]:
+    """Blocks that do not say what they are in: shell commands could hide there."""
+    return [
+        block["text"]
+        for path in DOCS
+        for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
+        if block["language"] != "sh"
+    ]
+
+
+def inline_code() -> list[str]:
+    """What stands between backticks in the text."""
+    texts = (_BLOCK.sub("", path.read_text(encoding="utf-8")) for path in DOCS)
+    return [code for text in texts for code in _INLINE.findall(text)]
+
+
+def headings(document: str) -> Iterator[tuple[str, str]]:
+    """Each heading of the third level, and that of the second level above it."""
+    above = ""
+    for line in (REPOSITORY / "docs" / document).read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            above = line.removeprefix("## ")
+        if line.startswith("### "):
+            yield above, line.removeprefix("### ")
