@@ -40,16 +40,17 @@ class KnownUser:
     last_sent_at: float | None
     open_request: OpenRequest | None
     latest: Document | None
-    """The result of the latest request that called the API, once it has ended."""
-    earlier: Sequence[Document]
-    """Other results, the newest first."""
+    """The result of the request that called the API last, once it has ended."""
+    others: Sequence[Document]
 
     def window_is_active(self, now: float) -> bool:
         return self.window_ends_at is not None and self.window_ends_at + WINDOW_LATE_SECONDS > now
 
     @property
     def results(self) -> Sequence[Document]:
-        return [*([] if self.latest is None else [self.latest]), *self.earlier]
+        """The newest first."""
+        every = [*self.others, *([] if self.latest is None else [self.latest])]
+        return sorted(every, key=lambda each: str(each["occurred_at"]), reverse=True)
 
     def result_of(self, request_id: str) -> Document | None:
         return next((each for each in self.results if each["request_id"] == request_id), None)
@@ -77,14 +78,13 @@ def known_user(items: Iterable[Item]) -> KnownUser | None:
     if not by_name:
         return None
     user = by_name.pop("USER", {})
-    earlier = [json.loads(item["result"]["S"]) for item in by_name.values()]
     return KnownUser(
         window_ends_at=_number(user, "window_ends_at"),
         sent_count=int(_number(user, "sent_count") or 0),
         last_sent_at=_number(user, "last_sent_at"),
         open_request=_open_request(user),
         latest=json.loads(user["result"]["S"]) if "result" in user else None,
-        earlier=sorted(earlier, key=lambda each: str(each["occurred_at"]), reverse=True),
+        others=[json.loads(item["result"]["S"]) for item in by_name.values()],
     )
 
 

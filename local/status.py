@@ -47,7 +47,7 @@ def window_text(known: KnownUser, now: float) -> str:
 
 
 def request_rows(known: KnownUser) -> Iterator[tuple[str, ...]]:
-    """The latest request first, whether it has ended or not."""
+    """An open request first, then what has ended, the newest first."""
     if known.open_request is not None:
         reason = "an execution has it" if known.open_request.is_held else "waits on the queue"
         attempts = str(known.open_request.attempts)

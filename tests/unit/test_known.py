@@ -39,13 +39,13 @@ def test_a_request_without_a_result_is_open(fields: dict[str, Any], is_held: boo
     ]
 
 
-def test_earlier_results_come_after_the_latest_and_the_newest_first() -> None:
-    items = [_filed("r2", "2026-11-20"), _record(result=_result("r1")), _filed("r3", "2026-11-22")]
+def test_results_come_with_the_newest_first_whichever_called_the_api_last() -> None:
+    items = [_filed("r2", "2026-11-20"), _record(result=_result("r1")), _filed("r3", "2026-11-25")]
 
     known = known_user(items)
 
     assert known is not None
-    assert [row[-1] for row in request_rows(known)] == ["r1", "r3", "r2"]
+    assert [row[-1] for row in request_rows(known)] == ["r3", "r1", "r2"]
 
 
 def test_a_request_is_found_among_all_results() -> None:
