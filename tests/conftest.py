@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 _END_TO_END = Path(__file__).parent / "e2e"
-_OF_OPERATION = ("test_alarms.py", "test_operator.py", "test_permissions.py", "test_sweeps.py")
+_OF_OPERATION = (
+    "test_alarms.py",
+    "test_docs.py",
+    "test_operator.py",
+    "test_permissions.py",
+    "test_sweeps.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

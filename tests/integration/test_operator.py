@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,7 +95,7 @@ def test_all_results_of_a_user_are_read(written: Written) -> None:
 
 def test_a_result_without_a_call_is_read_too(written: Written) -> None:
     written.send("r1")
-    skipped = replace(_sent("r2", START), status=Status.SKIPPED, reason="window_active")
+    skipped = _sent("r2", START)._replace(status=Status.SKIPPED, reason="window_active")
     written.ledger.conclude(skipped, Subject("u1", "r2"), None, life_id="life", now=START)
 
     known = written.known()
