@@ -74,11 +74,15 @@ class LocalAws:
 
 
 @contextmanager
-def local_aws(logs: Path, *, functions_endpoint_url: str | None = None) -> Iterator[LocalAws]:
+def local_aws(
+    logs: Path, *, functions_endpoint_url: str | None = None, enforces_roles: bool = True
+) -> Iterator[LocalAws]:
     """Run a local AWS with empty state for the length of the block.
 
     Its functions find AWS at `functions_endpoint_url`, so that a proxy can stand between the two;
-    None sends them straight back. Raises NotInstalledError, NotReadyError.
+    None sends them straight back. They may do what their roles allow, as in a real account;
+    without `enforces_roles` anything, and calls are quicker. Raises NotInstalledError,
+    NotReadyError.
     """
     if not _SERVER.exists():
         raise NotInstalledError(_SERVER)
@@ -88,8 +92,7 @@ def local_aws(logs: Path, *, functions_endpoint_url: str | None = None) -> Itera
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         # The functions inherit all of this, and nothing of the user's own environment.
         environment = _ACCOUNT | {
-            # The functions may do what their roles allow, as in a real account.
-            "AUTH": "true",
+            "AUTH": str(enforces_roles).lower(),
             "AWS_ENDPOINT_URL": functions_endpoint_url or endpoint_url,
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
