@@ -572,6 +572,7 @@ class TestAlarms:
 
         text = " ".join(self.ALARMS[name]["AlarmDescription"].split())
         assert text.endswith(f" Runbook: docs/runbook.md#{heading}")
+        assert f"\n### {heading}\n" in (REPOSITORY / "docs/runbook.md").read_text(encoding="utf-8")
         assert len(text) < 1_024
 
     @pytest.mark.parametrize("name", ALARMS)
