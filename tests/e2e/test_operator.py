@@ -66,9 +66,9 @@ def test_the_status_of_a_user_has_the_window_the_counts_and_all_requests(stack: 
 
 
 def test_nothing_is_known_of_a_user_whom_nobody_asked(stack: Outside) -> None:
-    done = _run(stack, "status", "nobody", stack.stack.name)
+    done = _run(stack, "status", "never-asked", stack.stack.name)
 
-    assert (done.returncode, done.stdout) == (0, "Nothing is known of nobody in default.\n")
+    assert (done.returncode, done.stdout) == (0, "Nothing is known of never-asked in default.\n")
 
 
 def test_a_user_is_forgotten_when_the_window_is_not_in_the_way(stack: Outside) -> None:
