@@ -57,6 +57,10 @@ class UserRecord(NamedTuple):
     sent_count: int = 0
     last_sent_at: float | None = None
 
+    @property
+    def answer(self) -> Filed | None:
+        return None if self.result is None else Filed(self.result, self.life_id)
+
     def window_at(self, now: float) -> float | None:
         """When the window ends that is not over yet by every clock."""
         ends_at = self.window_ends_at
@@ -86,9 +90,7 @@ class Standing(NamedTuple):
 
     @property
     def answer(self) -> Filed | None:
-        if not self.is_latest:
-            return self.filed
-        return None if self.user.result is None else Filed(self.user.result, self.user.life_id)
+        return self.user.answer if self.is_latest else self.filed
 
     def known(self, tally: Tally) -> Tally:
         """How often was called for the request, at least `tally`."""
@@ -206,7 +208,7 @@ class Ledger:
                 tally=tally._replace(attempts=tally.attempts + 1),
                 result=None,
             )
-            return Change(user, files=None if standing.is_latest else _latest(standing.user))
+            return Change(user, files=None if standing.is_latest else standing.user.answer)
 
         return self._change(claim, seen, decide)
 
@@ -296,7 +298,3 @@ class Ledger:
             seen = None
             self._pause(_PAUSE_SECONDS * tries * random.random())  # noqa: S311  # no secret
         raise LedgerUnavailableError("the user's record was changed by others all the time")
-
-
-def _latest(user: UserRecord) -> Filed | None:
-    return None if user.result is None else Filed(user.result, user.life_id)

@@ -4,6 +4,7 @@ Pure: no AWS, no HTTP, no clock. Every time is epoch seconds and is passed in.
 """
 
 import json
+import math
 import random
 import uuid
 from datetime import UTC, datetime
@@ -299,6 +300,11 @@ def backoff_seconds(deferrals: int, dice: random.Random) -> float:
     """Exponential wait with jitter: between half of it and all of it, at most 15 minutes."""
     ceiling = min(BACKOFF_BASE_SECONDS * 2.0 ** min(deferrals, 10), MAX_DELAY_SECONDS)
     return ceiling * dice.uniform(0.5, 1)
+
+
+def queue_delay(wait_seconds: float) -> int:
+    """A wait in the whole seconds that the queue knows, at most its longest delay."""
+    return min(max(math.ceil(wait_seconds), 0), MAX_DELAY_SECONDS)
 
 
 def window_is_over(window_ends_at: float, now: float) -> bool:

@@ -5,7 +5,6 @@ the result is recorded before it is published, a copy is on the queue before the
 acknowledged.
 """
 
-import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -36,7 +35,6 @@ from invitations.ledger import (
 )
 from invitations.models import (
     CLOCK_SKEW_SECONDS,
-    MAX_DELAY_SECONDS,
     Claim,
     Copy,
     Delivery,
@@ -52,6 +50,7 @@ from invitations.models import (
     answer_invalid,
     answer_request,
     backoff_seconds,
+    queue_delay,
 )
 from invitations.ports import (
     Clock,
@@ -220,7 +219,7 @@ class ReinviteService:
         """Together, so that they come back together."""
         cause, now = admission.cause or "", self.clock()
         copies = [
-            Copy(errand.delivery.body, errand.progress, _delay(at - now))
+            Copy(errand.delivery.body, errand.progress, queue_delay(at - now))
             for errand, at in zip(errands, admission.return_at, strict=True)
         ]
         errors = self.queue.defer(copies) if copies else []
@@ -466,7 +465,7 @@ class ReinviteService:
         return self._defer(errand, cause, ends_at + CLOCK_SKEW_SECONDS - self.clock())
 
     def _defer(self, errand: _Errand, cause: str, wait_seconds: float) -> Queued:
-        copy = Copy(errand.delivery.body, errand.progress, _delay(wait_seconds))
+        copy = Copy(errand.delivery.body, errand.progress, queue_delay(wait_seconds))
         (error,) = self.queue.defer([copy])
         if error is not None:
             raise error
@@ -496,11 +495,6 @@ class ReinviteService:
             errand.delivery.receive_count > 1
             and errand.request.request_id == errand.delivery.delivery_id
         )
-
-
-def _delay(wait_seconds: float) -> int:
-    """In the whole seconds that the queue knows."""
-    return min(max(math.ceil(wait_seconds), 0), MAX_DELAY_SECONDS)
 
 
 def _queued(errand: _Errand, cause: str, copy: Copy) -> Queued:

@@ -20,13 +20,13 @@ from invitations.errors import (
 )
 from invitations.ledger import Ledger, Standing, Subject
 from invitations.models import (
-    MAX_DELAY_SECONDS,
     Answered,
     Copy,
     Progress,
     Source,
     backoff_seconds,
     derived_request_id,
+    queue_delay,
 )
 from invitations.ports import Clock, SummaryTopic, SweepQueue, SweepStore, UserSearch
 from invitations.sweeps import Order, StoredSweep, Summary, Sweep, summarize, write_order
@@ -127,7 +127,7 @@ class Sweeper:
         while True:
             (version, sweep), now = self.store.read(), self.clock()
             if sweep is not None and sweep.covers(order):
-                return summarize(sweep, sweep.reason or "", sweep.ended_at or now)
+                return summarize(sweep, sweep.conclusion, sweep.ended_at or now)
             if sweep is None or sweep.ended_at is not None:
                 sweep = Sweep(self.new_id(), order.terms, now)
             elif sweep.is_held_by_another(holder, now):
@@ -281,7 +281,7 @@ class Sweeper:
         return self._put_off(order, stored.sweep.sweep_id, error)
 
     def _put_off(self, order: Order, sweep_id: str | None, error: _PutOffError) -> PutOff:
-        delay_seconds = min(max(int(error.wait_seconds + 0.999), 0), MAX_DELAY_SECONDS)
+        delay_seconds = queue_delay(error.wait_seconds)
         put_off = PutOff(sweep_id, error.cause, delay_seconds)
         self.queue.put_off(write_order(order), delay_seconds)
         observability.log_put_off(put_off.sweep_id, put_off.cause, delay_seconds)

@@ -171,8 +171,13 @@ class Sweep:
 
     def covers(self, order: Order) -> bool:
         """Whether the order asks for nothing that this sweep has not done."""
-        ended_at = self.ended_at
-        return ended_at is not None and ended_at > order.ordered_at and self.terms == order.terms
+        return (
+            self.ended_at is not None
+            and self.ended_at > order.ordered_at
+            and self.terms == order.terms
+            # Not one that was given up.
+            and self.reason == self.conclusion
+        )
 
     def held(self, holder: str, now: float) -> "Sweep":
         return replace(self, holder=holder, held_until=now + HOLD_SECONDS)

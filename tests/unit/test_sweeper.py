@@ -1,5 +1,7 @@
 """Whom a sweep asks again, and that it gets to its end whatever happens on the way."""
 
+from dataclasses import replace
+
 import pytest
 
 from invitations.models import Cap, Source
@@ -277,6 +279,20 @@ class TestTrouble:
         world.sweep()
 
         assert world.sweep_to_the_end().queued == 10
+
+    def test_that_ended_another_sweep_leaves_the_order_that_waited_to_be_carried_out(self) -> None:
+        world = SweepWorld(invited_users(10), dies_at=4)
+        with pytest.raises(ExecutionDiedError):
+            world.sweep()
+        assert isinstance(world.sweep(), PutOff)
+        world.clock.advance(70)
+        world.answers = [answered(403)]
+        world.sweeper.sweep(replace(world.order(), ordered_at=START), world.clock() + 300)
+
+        summary = world.go_on()
+
+        assert isinstance(summary, Summary)
+        assert (summary.status, summary.queued) == ("swept", 10)
 
     @pytest.mark.parametrize("port", ["store", "queue", "topic"])
     def test_of_our_own_puts_it_off_or_leaves_it_to_be_repeated(self, port: str) -> None:
