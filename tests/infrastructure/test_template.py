@@ -3,11 +3,9 @@
 import json
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from invitations.config import (
     FUNCTION_TIMEOUT_SECONDS,
@@ -19,46 +17,18 @@ from invitations.config import (
 from invitations.errors import ConfigurationError
 from invitations.gate import BATCH_SIZE, QUOTA_PERIOD_SECONDS
 from invitations.sweeps import HOLD_SECONDS
+from tests.infrastructure.template import (
+    PARAMETERS,
+    REPOSITORY,
+    RESOURCES,
+    TEMPLATE,
+    as_list,
+    function,
+    resources_of_type,
+)
 
-REPOSITORY = Path(__file__).parents[2]
 FOURTEEN_DAYS = 14 * 86_400
-
-
-class CloudFormationLoader(yaml.SafeLoader):
-    """Reads a tag like `!GetAtt A.Arn` as `{"GetAtt": "A.Arn"}`."""
-
-
-def _construct(loader: CloudFormationLoader, name: str, node: yaml.Node) -> dict[str, Any]:
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-    raise AssertionError(f"!{name} at {node.start_mark} has an argument that is not expected")
-
-
-CloudFormationLoader.add_multi_constructor("!", _construct)
-
-
-def _load_template() -> dict[str, Any]:
-    text = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
-    # A SafeLoader with more tags is still one.
-    template: dict[str, Any] = yaml.load(text, CloudFormationLoader)  # noqa: S506
-    return template
-
-
-TEMPLATE = _load_template()
-PARAMETERS = TEMPLATE["Parameters"]
-RESOURCES = TEMPLATE["Resources"]
 SAMCONFIG = tomllib.loads((REPOSITORY / "samconfig.toml").read_text(encoding="utf-8"))
-
-
-def function(name: str) -> dict[str, Any]:
-    """A function's properties, those for all functions included."""
-    own, shared = RESOURCES[name]["Properties"], TEMPLATE["Globals"]["Function"]
-    variables = shared["Environment"]["Variables"] | own["Environment"]["Variables"]
-    return {**shared, **own, "Environment": {"Variables": variables}}
-
 
 FUNCTION = function("ReinviteUserFunction")
 SWEEP_FUNCTION = function("SweepInvitationsFunction")
@@ -99,18 +69,6 @@ SWEEP_ENVIRONMENT = ENVIRONMENT | {
     "SWEEP_ROLES": PARAMETERS["SweepRoles"]["Default"],
     **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in SWEEP_NUMBERS.items()},
 }
-
-
-def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
-    return {
-        name: resource["Properties"]
-        for name, resource in RESOURCES.items()
-        if resource["Type"] == kind
-    }
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
