@@ -87,8 +87,9 @@ class Caller:
     def _call_once(
         self, call: Call, api_key: str, about: Mapping[str, object]
     ) -> tuple[Verdict, CallOutcome]:
+        began_at = self.clock()
         outcome = call(api_key)
-        observability.log_call(about, outcome)
+        observability.log_call(about, outcome, self.clock() - began_at)
         return judge(outcome), outcome
 
     def _finds_another_place(self) -> bool:

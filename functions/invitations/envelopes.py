@@ -1,6 +1,7 @@
 """Any shape in which a request arrives, turned into requests."""
 
 import json
+import math
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -120,6 +121,7 @@ def read_progress(notes: str | None) -> Progress:
             request_id=_identifier(fields["request_id"], "request_id"),
             source=None if fields["source"] is None else Source(fields["source"]),
             life_id=_identifier(fields["life_id"], "life_id"),
+            asked_at=_time_or_none(fields.get("asked_at")),
             deferrals=_count(fields["deferrals"]),
             tally=Tally(_count(fields["tally"]["attempts"]), _count(fields["tally"]["pardons"])),
             http_status=None if fields["http_status"] is None else _count(fields["http_status"]),
@@ -156,6 +158,12 @@ def _cap(fields: Fields | None) -> Cap | None:
     if fields is None:
         return None
     return Cap(_count(fields["max_invites"]), float(fields["min_age_seconds"]))
+
+
+def _time_or_none(value: Any) -> float | None:
+    if value is None or (isinstance(value, float | int) and math.isfinite(value)):
+        return value
+    raise ValueError("a time is a number of seconds")
 
 
 def _count(value: object) -> int:

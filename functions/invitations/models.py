@@ -152,6 +152,8 @@ class Progress(NamedTuple):
     source: Source | None = None
     life_id: str | None = None
     """The first message of this life; a redrive from the dead-letter queue begins another."""
+    asked_at: float | None = None
+    """When that message was sent."""
     deferrals: int = 0
     """Those that something failed for; each waits longer than the last."""
     tally: Tally = Tally()
@@ -173,6 +175,12 @@ class Delivery(NamedTuple):
     receive_count: int = 1
     notes: str | None = None
     """The `Progress` that a deferred copy carries, as JSON; None for a first arrival."""
+    sent_at: float | None = None
+    """None: it came without a queue."""
+
+    @property
+    def asked_at(self) -> float:
+        return self.received_at if self.sent_at is None else self.sent_at
 
 
 class Copy(NamedTuple):

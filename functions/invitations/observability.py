@@ -1,4 +1,4 @@
-"""What is written to the log: one line for each result, each deferral and each odd answer.
+"""What is written to the log: one line for each result, each deferral and each call.
 
 Never a body, a header or an e-mail address; excerpts of the API's answers come cleaned.
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from invitations import metrics
 from invitations.errors import (
     DependencyUnavailableError,
     InvalidRequestError,
@@ -38,7 +39,10 @@ _STANDARD = vars(logging.makeLogRecord({})).keys()
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object for each record, with its extra fields and without those that are None."""
+    """One JSON object for each record, with its extra fields and without those that are None.
+
+    The field `metrics` says which of the others CloudWatch is to count.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         trace = os.environ.get("_X_AMZN_TRACE_ID", "").partition(";")[0].removeprefix("Root=")
@@ -52,6 +56,11 @@ class JsonFormatter(logging.Formatter):
             **{name: each for name, each in vars(record).items() if name not in _STANDARD},
             "xray_trace_id": trace or None,
         }
+        if "metrics" in fields:
+            fields["_aws"] = {
+                "Timestamp": int(record.created * 1000),
+                "CloudWatchMetrics": fields.pop("metrics"),
+            }
         if record.exc_info and record.exc_info[0]:
             fields["exception"] = self.formatException(record.exc_info)
             fields["exception_name"] = record.exc_info[0].__name__
@@ -73,7 +82,7 @@ def _json_logger() -> logging.Logger:
 logger = _json_logger()
 
 
-def log_result(result: Result, error: InvalidRequestError | None) -> None:
+def log_result(result: Result, error: InvalidRequestError | None, age_seconds: float) -> None:
     logger.info(
         "result published",
         extra={
@@ -87,6 +96,9 @@ def log_result(result: Result, error: InvalidRequestError | None) -> None:
             "http_status": result.http_status,
             "attempts": result.attempts,
             "error": None if error is None else str(error),
+            "metrics": metrics.RESULT,
+            "Results": 1,
+            "RequestAge": round(age_seconds, 3),
         },
     )
 
@@ -100,39 +112,55 @@ def log_deferral(request: Request, queued: Queued, progress: Progress) -> None:
             "delay_seconds": queued.delay_seconds,
             "attempts": progress.tally.attempts,
             "deferrals": progress.deferrals,
+            "metrics": metrics.DEFERRAL,
+            "Deferrals": 1,
         },
     )
 
 
-def log_call(about: Mapping[str, object], outcome: CallOutcome) -> None:
-    """The vendor documents few of its answers, so the others are worth keeping."""
+def log_call(about: Mapping[str, object], outcome: CallOutcome, latency_seconds: float) -> None:
+    """The vendor documents few of its answers, so those that are odd are worth keeping."""
+    measured = {
+        **about,
+        "metrics": metrics.CALL,
+        "ApiCalls": 1,
+        "ApiLatency": round(latency_seconds * 1000, 1),
+    }
     match outcome:
         case Answered(http_status=code) if code < 300:
+            logger.info("call succeeded", extra={**measured, "answer": str(code)})
             return
-        case Answered():
-            told = {"http_status": outcome.http_status, "body": outcome.excerpt}
-        case NeverSent() | Unanswered():
-            told = {"error": outcome.error}
-    logger.warning("call did not succeed", extra={**about, **told})
+        case Answered(http_status=code):
+            told = {"answer": str(code), "http_status": code, "body": outcome.excerpt}
+        case NeverSent():
+            told = {"answer": "never_sent", "error": outcome.error}
+        case Unanswered():
+            told = {"answer": "none", "error": outcome.error}
+    logger.warning("call did not succeed", extra={**measured, **told})
 
 
 def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
-    logger.error("dependency unavailable", extra={**about, "error": str(error)})
-    if isinstance(error, KeyUnavailableError):
-        _count("SecretFailures")
+    counted = {"metrics": metrics.SECRET_FAILURE, "SecretFailures": 1}
+    told = counted if isinstance(error, KeyUnavailableError) else {}
+    logger.error("dependency unavailable", extra={**about, "error": str(error), **told})
 
 
 def log_sweep(summary: "Summary") -> None:
-    log = logger.error if summary.status == "sweep_failed" else logger.info
-    log("sweep ended", extra={**asdict(summary), "skipped": dict(summary.skipped)})
-    for name, count in (
-        ("SweepUsersFound", summary.found),
-        ("SweepUsersDue", summary.due),
-        ("SweepRequestsQueued", summary.queued),
-        ("SweepsEnded", 1),
-        ("SweepFailures", int(summary.status == "sweep_failed")),
-    ):
-        _count(name, count)
+    failed = summary.status == "sweep_failed"
+    log = logger.error if failed else logger.info
+    log(
+        "sweep ended",
+        extra={
+            **asdict(summary),
+            "skipped": dict(summary.skipped),
+            "metrics": metrics.SWEEP,
+            "SweepsEnded": 1,
+            "SweepFailures": int(failed),
+            "SweepUsersFound": summary.found,
+            "SweepUsersDue": summary.due,
+            "SweepRequestsQueued": summary.queued,
+        },
+    )
 
 
 def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
@@ -149,26 +177,21 @@ def log_gate_unavailable(error: DependencyUnavailableError) -> None:
 
 
 def log_gate(before: Gate, after: Gate) -> None:
-    """A pause for the quota and the breaker, each with a metric of its own, when they change."""
+    """A pause for the quota and the breaker, each with metrics of its own, when they change."""
     if after.paused_until > before.paused_until:
-        logger.warning("quota pause", extra={"paused_until": iso(after.paused_until)})
-        _count("QuotaPauses")
+        paused = {"metrics": metrics.QUOTA_PAUSE, "QuotaPauses": 1}
+        logger.warning("quota pause", extra={"paused_until": iso(after.paused_until), **paused})
     if after.shut_cause is not None and after.shut_until > before.shut_until:
-        told = {"cause": after.shut_cause, "shut_until": iso(after.shut_until)}
-        logger.error("breaker open", extra=told)
-        _count("KeyRefusals" if after.shut_cause == "key_refused" else "BreakerOpenings")
+        told = {"cause": after.shut_cause, "shut_until": iso(after.shut_until), "BreakerState": 1}
+        counted = (
+            {"metrics": metrics.KEY_REFUSAL, "KeyRefusals": 1}
+            if after.shut_cause == "key_refused"
+            else {"metrics": metrics.BREAKER_OPENING, "BreakerOpenings": 1}
+        )
+        logger.error("breaker open", extra={**told, **counted})
     if after.shut_cause is None and before.shut_cause is not None:
-        logger.info("breaker closed", extra={"cause": before.shut_cause})
-        _count("BreakerClosings")
-
-
-def _count(name: str, count: int = 1) -> None:
-    # Only now: what is rare must not slow every start.
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
-
-    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "partoo-reinvite")
-    with single_metric(name, MetricUnit.Count, count, namespace=namespace):
-        pass
+        told = {"cause": before.shut_cause, "metrics": metrics.BREAKER_CLOSING, "BreakerState": 0}
+        logger.info("breaker closed", extra=told)
 
 
 def about(request: Request) -> dict[str, object]:

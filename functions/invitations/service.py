@@ -104,6 +104,11 @@ class _Answer(NamedTuple):
     error: InvalidRequestError | None = None
 
     @property
+    def asked_at(self) -> float:
+        known = None if self.errand is None else self.errand.progress.asked_at
+        return self.delivery.asked_at if known is None else known
+
+    @property
     def settled(self) -> Progress | None:
         if self.errand is None:
             return None
@@ -175,7 +180,7 @@ class ReinviteService:
             request = read_request(delivery, progress, self.policy.user_id_path)
         except InvalidRequestError as error:
             return _refuse(delivery, error)
-        return _Errand(delivery, request, _pinned(progress, request, delivery.delivery_id))
+        return _Errand(delivery, request, _pinned(progress, request, delivery))
 
     def _look_up(self, errands: Sequence[_Errand | _Answer]) -> list[_Errand | _Answer]:
         """Ask the ledger about all of them at once."""
@@ -445,7 +450,7 @@ class ReinviteService:
                 return self._back_off(answer.errand, error)
             except DependencyUnavailableError as failure:
                 return failure
-        observability.log_result(answer.result, answer.error)
+        observability.log_result(answer.result, answer.error, self.clock() - answer.asked_at)
         return answer.result
 
     def _back_off(self, errand: _Errand, error: DependencyUnavailableError) -> Queued:
@@ -507,11 +512,12 @@ def _refuse(delivery: Delivery, error: InvalidRequestError) -> _Answer:
     return _Answer(delivery, answer_invalid(delivery, error), error=error)
 
 
-def _pinned(progress: Progress, request: Request, delivery_id: str) -> Progress:
+def _pinned(progress: Progress, request: Request, delivery: Delivery) -> Progress:
     return progress._replace(
         request_id=request.request_id,
         source=request.source,
-        life_id=progress.life_id or delivery_id,
+        life_id=progress.life_id or delivery.delivery_id,
+        asked_at=progress.asked_at or delivery.asked_at,
     )
 
 

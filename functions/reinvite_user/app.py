@@ -69,6 +69,7 @@ def _delivery(record: Record) -> Delivery:
         body=record["body"],
         source=Source.SQS,
         received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
+        sent_at=int(attributes["SentTimestamp"]) / 1000,
         receive_count=int(attributes["ApproximateReceiveCount"]),
         notes=notes.get("stringValue"),
     )

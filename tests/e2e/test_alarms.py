@@ -12,6 +12,7 @@ import pytest
 from local.partoo.control import ANY_SEARCH, Answer
 from local.stack import subscribe_queue
 from tests.e2e.outside import Outside
+from tests.metrics import points
 
 
 def test_every_alarm_calls_a_person_and_tells_what_to_do(brisk_stack: Outside) -> None:
@@ -83,14 +84,9 @@ def test_what_an_alarm_looks_at_is_written_when_its_cause_is_brought_about(
 
 
 def _namespaces(stack: Outside, metric: str) -> set[str]:
-    """Of the metric's lines in the embedded metric format, those that count something."""
-    lines = [line[line.index("{") :] for line in stack.logs().splitlines() if "_aws" in line]
-    return {
-        directive["Namespace"]
-        for document in map(json.loads, lines)
-        if sum(document.get(metric, [])) > 0
-        for directive in document["_aws"]["CloudWatchMetrics"]
-    }
+    """Those in which the metric has counted something."""
+    written = points(stack.logs().splitlines())
+    return {point.namespace for point in written if point.name == metric and point.value > 0}
 
 
 def _alarms(stack: Outside) -> set[str]:

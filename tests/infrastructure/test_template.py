@@ -71,7 +71,7 @@ SWEEP_ENVIRONMENT = ENVIRONMENT | {
 }
 
 
-METRICS_NAMESPACE = "POWERTOOLS_METRICS_NAMESPACE"
+METRICS_NAMESPACE = "METRICS_NAMESPACE"
 
 
 def is_valid(environment: dict[str, str]) -> bool:
@@ -492,9 +492,7 @@ class TestSecret:
 
 class TestAlarms:
     ALARMS = resources_of_type("AWS::CloudWatch::Alarm")
-    OBSERVABILITY = (REPOSITORY / "functions/invitations/observability.py").read_text(
-        encoding="utf-8"
-    )
+    METRICS = (REPOSITORY / "functions/invitations/metrics.py").read_text(encoding="utf-8")
 
     def test_are_these(self) -> None:
         assert self.ALARMS.keys() == {
@@ -538,7 +536,7 @@ class TestAlarms:
         alarm = self.ALARMS[name]
 
         if alarm["Namespace"] == {"Ref": "AWS::StackName"}:
-            assert f'"{alarm["MetricName"]}"' in self.OBSERVABILITY
+            assert f'"{alarm["MetricName"]}"' in self.METRICS
             assert "Dimensions" not in alarm
         else:
             assert (alarm["Namespace"], alarm["MetricName"]) in {

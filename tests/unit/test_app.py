@@ -156,6 +156,7 @@ class TestBatch:
                 received_at=NOW - 0.5,
                 receive_count=3,
                 notes="{}",
+                sent_at=NOW - 1,
             )
         ]
 

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -307,6 +308,8 @@ class TestDeferredCopy:
                 }
             ),
             json.dumps({**json.loads(write_progress(Progress())), "cap": {}}),
+            json.dumps({**json.loads(write_progress(Progress())), "asked_at": "today"}),
+            json.dumps({**json.loads(write_progress(Progress())), "asked_at": math.nan}),
             json.dumps({**json.loads(write_progress(Progress())), "unrecorded": {}}),
             json.dumps({**json.loads(write_progress(Progress())), "unrecorded": "x"}),
         ],
@@ -494,6 +497,7 @@ progresses = st.builds(
     request_id=st.none() | identifiers,
     source=st.none() | st.sampled_from(Source),
     life_id=st.none() | identifiers,
+    asked_at=st.none() | moments,
     deferrals=st.integers(0),
     tally=st.builds(Tally, st.integers(0), st.integers(0)),
     http_status=st.none() | st.integers(100, 999),

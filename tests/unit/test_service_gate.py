@@ -153,18 +153,12 @@ class TestPause:
 
         assert [in_short(result) for result in world.topic.published] == ["sent: invited"] * 10
 
-    def test_is_told_in_the_log_and_in_a_metric(
-        self,
-        world: World,
-        caplog: pytest.LogCaptureFixture,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
+    def test_is_told_in_the_log(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         world.api.script("u1", answers(429, "4"))
         world.ask("u1", "r1")
 
         (line,) = [vars(each) for each in caplog.records if each.msg == "quota pause"]
         assert line["paused_until"] == "2027-01-15T08:00:04.000Z"
-        assert '"QuotaPauses":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 
 class TestBreaker:
@@ -211,12 +205,7 @@ class TestBreaker:
         sent = {result.user_id for result in shut.topic.published if result.status == "sent"}
         assert len(sent) == 20
 
-    def test_is_told_in_the_log_and_in_a_metric(
-        self,
-        shut: World,
-        caplog: pytest.LogCaptureFixture,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
+    def test_is_told_in_the_log(self, shut: World, caplog: pytest.LogCaptureFixture) -> None:
         shut.clock.advance(15)
         with caplog.at_level(logging.INFO):
             shut.api.script("u1", answers(503))
@@ -226,9 +215,6 @@ class TestBreaker:
 
         told = [(each.msg, vars(each)["cause"]) for each in caplog.records if "breaker" in each.msg]
         assert told == [("breaker open", "outage"), ("breaker closed", "outage")]
-        out = capsys.readouterr().out.replace(" ", "")
-        assert '"BreakerOpenings":[1.0]' in out
-        assert '"BreakerClosings":[1.0]' in out
 
 
 class TestRefusedKey:
