@@ -160,6 +160,14 @@ class Outside:
         self._lambda.update_function_configuration(FunctionName=name, Timeout=seconds)
         self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
 
+    def set_variable(self, function: str, name: str, value: str) -> None:
+        """Set a variable of a function's environment."""
+        known = self._lambda.get_function_configuration(FunctionName=function)["Environment"]
+        self._lambda.update_function_configuration(
+            FunctionName=function, Environment={"Variables": {**known["Variables"], name: value}}
+        )
+        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=function)
+
     def set_visibility(self, seconds: int) -> None:
         """Let the messages of an execution that died come back sooner."""
         self.sqs.set_queue_attributes(

@@ -104,6 +104,7 @@ class TestParameters:
             "SweepMaxUsers": 0,
             "SweepRoles": "",
             "AlarmEmail": "",
+            "Tracing": "Disabled",
         }
 
     @pytest.mark.parametrize("name", PARAMETERS)
@@ -316,10 +317,11 @@ class TestFunction:
 
     @pytest.mark.parametrize("function", [FUNCTION, SWEEP_FUNCTION], ids=["reinvite", "sweep"])
     def test_exists_where_the_handler_says(self, function: dict[str, Any]) -> None:
-        module, _, name = function["Handler"].rpartition(".")
-        source = REPOSITORY / function["CodeUri"] / (module.replace(".", "/") + ".py")
+        for handler in function["Handler"]["If"][1:]:
+            module, _, name = handler.rpartition(".")
+            source = REPOSITORY / function["CodeUri"] / (module.replace(".", "/") + ".py")
 
-        assert f"\ndef {name}(" in source.read_text(encoding="utf-8")
+            assert re.search(rf"^(def )?{name}\b", source.read_text(encoding="utf-8"), re.MULTILINE)
 
     def test_runs_on_the_newest_python_of_the_cheaper_processor(self) -> None:
         settings = TEMPLATE["Globals"]["Function"]
