@@ -119,6 +119,17 @@ def deploy(
     )
 
 
+def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
+    """Change settings of a function; when it is named with an alias, of the alias's version."""
+    client = aws.client("lambda")
+    name, _, alias = function.partition(":")
+    client.update_function_configuration(FunctionName=name, **settings)
+    client.get_waiter("function_updated_v2").wait(FunctionName=name)
+    if alias:
+        version = client.publish_version(FunctionName=name)["Version"]
+        client.update_alias(FunctionName=name, Name=alias, FunctionVersion=version)
+
+
 def _translate_permissions(aws: LocalAws, stack_name: str) -> None:
     """AWS takes a batch for what it is a batch of; the local AWS looks for an action of its own."""
     iam, cloudformation = aws.client("iam"), aws.client("cloudformation")

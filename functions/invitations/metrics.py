@@ -32,6 +32,7 @@ QUOTA_PAUSE = _metrics({"QuotaPauses": "Count"})
 KEY_REFUSAL = _metrics({"KeyRefusals": "Count", "BreakerState": "None"})
 BREAKER_OPENING = _metrics({"BreakerOpenings": "Count", "BreakerState": "None"})
 BREAKER_CLOSING = _metrics({"BreakerState": "None"})
+RETURNED = _metrics({"MessagesReturned": "Count"})
 SECRET_FAILURE = _metrics({"SecretFailures": "Count"})
 SWEEP = _metrics(
     {

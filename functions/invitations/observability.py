@@ -169,7 +169,9 @@ def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
 
 
 def log_failure(message_id: str, error: Exception) -> None:
-    logger.error("message goes back to the queue", extra={"message_id": message_id}, exc_info=error)
+    counted = {"metrics": metrics.RETURNED, "MessagesReturned": 1}
+    told = {"message_id": message_id, **counted}
+    logger.error("message goes back to the queue", extra=told, exc_info=error)
 
 
 def log_gate_unavailable(error: DependencyUnavailableError) -> None:

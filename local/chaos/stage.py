@@ -34,7 +34,7 @@ from local.faults import FaultProxy, fault_proxy
 from local.partoo.control import Call as ApiCall
 from local.partoo.control import PartooControl, User, running_stand_in
 from local.samples import Entrance
-from local.stack import DeployedStack, deploy
+from local.stack import DeployedStack, deploy, reconfigure
 from local.workers import kill_workers
 
 Say = Callable[[str], object]
@@ -93,10 +93,7 @@ def staged(plan: Plan, logs: Path, template: Path) -> Iterator["Stage"]:
 
 
 def _make_brisk(aws: LocalAws, stack: DeployedStack) -> None:
-    name = stack.reinvite_function_name
-    function = aws.client("lambda")
-    function.update_function_configuration(FunctionName=name, Timeout=_EXECUTION_SECONDS)
-    function.get_waiter("function_updated_v2").wait(FunctionName=name)
+    reconfigure(aws, stack.reinvite_function_name, Timeout=_EXECUTION_SECONDS)
     aws.client("sqs").set_queue_attributes(
         QueueUrl=stack.request_queue_url,
         Attributes={"VisibilityTimeout": str(_VISIBILITY_SECONDS)},

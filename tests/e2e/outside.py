@@ -13,7 +13,7 @@ import jsonschema
 
 from local.aws import LocalAws
 from local.partoo.control import Answer, Call, PartooControl, User
-from local.stack import DeployedStack
+from local.stack import DeployedStack, reconfigure
 
 PATIENCE_SECONDS = 180.0
 _POLL_SECONDS = 0.1
@@ -151,22 +151,17 @@ class Outside:
         """Give a function new containers, which know nothing of what the old ones read."""
         name = name or self.stack.reinvite_function_name
         memory = self._lambda.get_function_configuration(FunctionName=name)["MemorySize"]
-        self._lambda.update_function_configuration(FunctionName=name, MemorySize=memory + 1)
-        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+        reconfigure(self.aws, name, MemorySize=memory + 1)
 
     def limit_executions(self, seconds: int) -> None:
         """Let executions end sooner, so that a window is not held long for one that died."""
-        name = self.stack.reinvite_function_name
-        self._lambda.update_function_configuration(FunctionName=name, Timeout=seconds)
-        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+        reconfigure(self.aws, self.stack.reinvite_function_name, Timeout=seconds)
 
     def set_variable(self, function: str, name: str, value: str) -> None:
         """Set a variable of a function's environment."""
         known = self._lambda.get_function_configuration(FunctionName=function)["Environment"]
-        self._lambda.update_function_configuration(
-            FunctionName=function, Environment={"Variables": {**known["Variables"], name: value}}
-        )
-        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=function)
+        variables = {**known["Variables"], name: value}
+        reconfigure(self.aws, function, Environment={"Variables": variables})
 
     def set_visibility(self, seconds: int) -> None:
         """Let the messages of an execution that died come back sooner."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from local.faults import Fault, FaultProxy
 from local.partoo.control import ANY_SEARCH, Answer
 from local.stack import subscribe_queue
 from tests.e2e.outside import Outside
@@ -36,7 +37,7 @@ def test_every_alarm_calls_a_person_and_tells_what_to_do(brisk_stack: Outside) -
     for name in names:
         cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="a test")
 
-    assert len(told) == 12
+    assert len(told) == 13
     assert all("docs/runbook.md#" in description for description in told.values())
 
 
@@ -61,6 +62,21 @@ def _break_the_api(stack: Outside) -> None:
 def _fail_a_sweep(stack: Outside) -> None:
     stack.partoo.script(ANY_SEARCH, Answer(status=403))
     stack.sweep()
+
+
+def test_messages_that_go_back_to_their_queue_are_counted(
+    brisk_stack: Outside, faults: FaultProxy
+) -> None:
+    brisk_stack.settle()
+    faults.inject("sqs", Fault.REFUSE)
+
+    # Neither parked nor put back with a delay.
+    brisk_stack.send("no JSON")
+    brisk_stack.wait(lambda: brisk_stack.stack.name in _namespaces(brisk_stack, "MessagesReturned"))
+
+    # It would come again only after minutes.
+    brisk_stack.sqs.purge_queue(QueueUrl=brisk_stack.stack.request_queue_url)
+    brisk_stack.settle()
 
 
 @pytest.mark.parametrize(

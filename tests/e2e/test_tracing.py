@@ -10,7 +10,7 @@ import pytest
 
 from local.aws import LocalAws
 from local.partoo.control import PartooControl, User, running_stand_in
-from local.stack import deploy
+from local.stack import deploy, reconfigure
 from tests.e2e.outside import Outside
 
 _API_KEY = "e2e-traced-key"
@@ -65,9 +65,7 @@ def traced_stack(aws: LocalAws, deployed_template: Path, daemon: Daemon) -> Iter
         traced = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
         for name in (deployed.reinvite_function_name, deployed.sweep_function_name):
             # The local AWS expands the template with the parameters' defaults.
-            traced.aws.client("lambda").update_function_configuration(
-                FunctionName=name, TracingConfig={"Mode": "Active"}
-            )
+            reconfigure(aws, name, TracingConfig={"Mode": "Active"})
             traced.set_variable(name, "AWS_XRAY_DAEMON_ADDRESS", daemon.address)
         yield traced
 

@@ -1,9 +1,14 @@
 """The template as Python reads it, for the tests of its rules."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from samtranslator.translator.transform import (  # type: ignore[import-untyped]  # has no types
+    transform,
+)
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -53,3 +58,41 @@ def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
 
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def expanded(
+    *, values_put_in: bool = False, layer: str = "s3://bucket/layer", **parameters: str
+) -> dict[str, dict[str, Any]]:
+    """The resources that SAM's transform makes of the template, as AWS calls it.
+
+    With `values_put_in`, after AWS::LanguageExtensions has put the parameters' values in.
+    """
+    template = yaml_parse((REPOSITORY / "template.yaml").read_text(encoding="utf-8"))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/functions"
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            resource["Properties"]["ContentUri"] = layer
+    template["Globals"]["Function"].pop("CodeUri")
+    template["Transform"] = "AWS::Serverless-2016-10-31"
+    if values_put_in:
+        defaults = {name: each.get("Default") for name, each in PARAMETERS.items()}
+        template["Globals"] = _with_values(template["Globals"], defaults | parameters)
+        template["Resources"] = _with_values(template["Resources"], defaults | parameters)
+    resources: dict[str, dict[str, Any]] = transform(template, parameters, _NoPolicies())[
+        "Resources"
+    ]
+    return resources
+
+
+def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if node.keys() == {"Ref"} and node["Ref"] in values:
+            return str(values[node["Ref"]])
+        return {key: _with_values(each, values) for key, each in node.items()}
+    return [_with_values(each, values) for each in node] if isinstance(node, list) else node
+
+
+class _NoPolicies:
+    def load(self) -> dict[str, str]:
+        return {}

@@ -105,6 +105,7 @@ class TestParameters:
             "SweepRoles": "",
             "AlarmEmail": "",
             "Tracing": "Disabled",
+            "GradualDeployment": "false",
         }
 
     @pytest.mark.parametrize("name", PARAMETERS)
@@ -502,6 +503,7 @@ class TestAlarms:
             "BreakerOpenAlarm",
             "DeadLettersAlarm",
             "KeyRefusedAlarm",
+            "MessagesReturnedAlarm",
             "ReinviteErrorsAlarm",
             "ReinviteThrottlesAlarm",
             "SecretNotReadableAlarm",
@@ -589,7 +591,7 @@ class TestOutputs:
             "RequestQueueArn": REQUEST_QUEUE_ARN,
             "DeadLetterQueueUrl": {"Ref": "DeadLetterQueue"},
             "ResultTopicArn": {"Ref": "ResultTopic"},
-            "ReinviteFunctionName": {"Ref": "ReinviteUserFunction"},
+            "ReinviteFunctionName": {"Sub": "${ReinviteUserFunction}:live"},
             "SweepFunctionName": {"Ref": "SweepInvitationsFunction"},
             "AlarmTopicArn": {"Ref": "AlarmTopic"},
             "TableName": {"Ref": "InvitationTable"},

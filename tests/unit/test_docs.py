@@ -12,6 +12,7 @@ ALARMS = [
     "breaker-open",
     "backlog-old",
     "function-errors",
+    "messages-returned",
     "function-throttles",
     "sweep-failed",
     "sweep-overdue",
