@@ -77,8 +77,8 @@ build: setup ## leave a deployable .aws-sam/build/template.yaml
 	@$(LOCALLY) $(SAM) build $(if $(shell $(BYTECODE) -c 'print(1)' 2>/dev/null),--cached) --parallel
 
 .PHONY: deploy
-deploy: build ## deploy to AWS with the settings of ENV in samconfig.toml (default: sandbox)
-	@$(SAM) deploy --config-env $(ENV)
+deploy: setup ## deploy to AWS with the settings of ENV=sandbox (dev, production) in samconfig.toml
+	$(OPERATE) deploy "$(ENV)"
 
 .PHONY: invite
 invite: setup ## ask a stack to invite a user again, and wait for the result: USER=id STACK=name

@@ -113,8 +113,8 @@ def sweeping_stack(
         yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
 
 
-def environment_of_make(outside: Outside) -> dict[str, str]:
+def environment_of_make(aws: LocalAws) -> dict[str, str]:
     """What a command is run with, free of what a `make` that runs the tests tells its children."""
-    theirs = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE")
-    environment = outside.aws.environment()
+    theirs = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE", "ENV")
+    environment = aws.environment()
     return {name: value for name, value in environment.items() if name not in theirs}

@@ -27,7 +27,7 @@ def test_a_command_of_the_documents_works(stack: Outside, text: str) -> None:
     done = subprocess.run(
         _command(text, stack),
         cwd=REPOSITORY,
-        env=environment_of_make(stack),
+        env=environment_of_make(stack.aws),
         capture_output=True,
         text=True,
         check=False,
@@ -41,7 +41,7 @@ def test_the_endless_command_of_the_documents_ends_with_ctrl_c(stack: Outside) -
     with subprocess.Popen(
         _command(_ENDLESS, stack),
         cwd=REPOSITORY,
-        env=environment_of_make(stack),
+        env=environment_of_make(stack.aws),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

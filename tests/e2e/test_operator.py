@@ -128,7 +128,7 @@ def test_without_credentials_one_line_says_what_to_export() -> None:
 
 
 def test_the_login_name_is_never_taken_for_a_user(stack: Outside) -> None:
-    environment = environment_of_make(stack) | {"USER": "login"}
+    environment = environment_of_make(stack.aws) | {"USER": "login"}
 
     done = subprocess.run(
         ["make", "forget", "STACK=default"],  # noqa: S607  # found on the path, as a person's is

@@ -605,7 +605,7 @@ class TestOutputs:
 
 
 class TestSamconfig:
-    DEPLOYMENTS = ("sandbox", "production")
+    DEPLOYMENTS = ("dev", "sandbox", "production")
 
     @pytest.mark.parametrize("environment", DEPLOYMENTS)
     def test_sets_only_parameters_that_exist(self, environment: str) -> None:
@@ -616,6 +616,7 @@ class TestSamconfig:
     @pytest.mark.parametrize(
         ("environment", "url"),
         [
+            ("dev", "https://api.sandbox.partoo.co/v2"),
             ("sandbox", "https://api.sandbox.partoo.co/v2"),
             ("production", "https://api.partoo.co/v2"),
         ],

@@ -1,0 +1,91 @@
+"""`make deploy` as an engineer runs it, to an account of its own."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.aws import REPOSITORY, LocalAws, local_aws
+from tests.e2e.conftest import environment_of_make
+
+_SECONDS = 180
+_STACK = "partoo-reinvite-dev"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """One that is empty: what is deployed here must not hear the events of other stacks."""
+    with local_aws(tmp_path_factory.mktemp("account")) as running:
+        yield running
+
+
+def _deploy(account: LocalAws, environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["make", "deploy", f"ENV={environment}"],  # noqa: S607  # whichever runs the tests
+        cwd=REPOSITORY,
+        env=environment_of_make(account),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+
+
+@pytest.fixture(scope="module")
+def deployed(account: LocalAws) -> "subprocess.CompletedProcess[str]":
+    return _deploy(account, "dev")
+
+
+def test_deploys_what_was_built(
+    account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
+) -> None:
+    assert deployed.returncode == 0, deployed.stderr
+    (stack,) = account.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert {each["Key"]: each["Value"] for each in stack["Tags"]} == {
+        "application": "partoo-reinvite",
+        "environment": "dev",
+    }
+
+
+def test_says_whose_account_it_is_and_what_is_missing(
+    deployed: "subprocess.CompletedProcess[str]",
+) -> None:
+    assert f"Deploying {_STACK} to account 000000000000, eu-west-1." in deployed.stdout
+    assert "Requests wait until the API key is in the secret: arn:" in deployed.stdout
+
+
+def test_keeps_what_the_settings_say(
+    account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
+) -> None:
+    assert deployed.returncode == 0
+    (stack,) = account.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+
+    assert parameters["PartooBaseUrl"] == "https://api.sandbox.partoo.co/v2"
+    assert parameters["PendingEventSource"] == "crm.dev"
+
+
+def test_refuses_an_environment_that_there_is_not(account: LocalAws) -> None:
+    done = _deploy(account, "prod")
+
+    assert done.returncode != 0
+    assert "ENV='prod' is none of samconfig.toml's: dev, sandbox, production." in done.stderr
+
+
+def test_refuses_production_from_a_tree_that_is_not_committed(
+    account: LocalAws, tmp_path: Path
+) -> None:
+    stray = REPOSITORY / f"stray-{tmp_path.name}"
+    stray.touch()
+    try:
+        done = _deploy(account, "production")
+    finally:
+        stray.unlink()
+
+    assert done.returncode != 0
+    assert "Commit first" in done.stderr
+    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
+    assert "partoo-reinvite" not in {each["StackName"] for each in stacks}

@@ -1,0 +1,181 @@
+"""What `make deploy` looks at and asks before and after `sam deploy`."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.deploy import (
+    NoHistoryError,
+    Settings,
+    StaleVersionError,
+    UncommittedError,
+    UnknownEnvironmentError,
+    ask_for_parameters,
+    check_live_version,
+    offer_key,
+    read_settings,
+    refuse_uncommitted,
+)
+from local.deployed import Deployed
+
+SAMCONFIG = """
+version = 0.1
+[default.build.parameters]
+template_file = "template.yaml"
+[dev.deploy.parameters]
+stack_name = "the-dev"
+region = "eu-west-3"
+parameter_overrides = ["MaxAttempts=5", "UserIdPath=detail.ids[?kind=='x']"]
+[old.deploy.parameters]
+stack_name = "the-old"
+parameter_overrides = "MaxAttempts=5 SweepRoles='A,B'"
+"""
+
+
+class TestSettings:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "samconfig.toml"
+        path.write_text(SAMCONFIG)
+        return path
+
+    def test_are_those_of_the_environment(self, path: Path) -> None:
+        assert read_settings(path, "dev") == Settings(
+            "the-dev", {"MaxAttempts": "5", "UserIdPath": "detail.ids[?kind=='x']"}, "eu-west-3"
+        )
+
+    def test_may_be_written_in_one_line(self, path: Path) -> None:
+        assert read_settings(path, "old").parameters == {"MaxAttempts": "5", "SweepRoles": "A,B"}
+
+    def test_of_an_unknown_environment_are_refused(self, path: Path) -> None:
+        with pytest.raises(UnknownEnvironmentError, match=r"'prod' is none of .*: dev, old\."):
+            read_settings(path, "prod")
+
+
+class TestProduction:
+    @pytest.fixture
+    def git(self, tmp_path: Path) -> Callable[..., None]:
+        def git(*arguments: str) -> None:
+            identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+            subprocess.run(
+                ["git", *identity, *arguments],  # noqa: S607  # whichever there is
+                cwd=tmp_path,
+                check=True,
+                capture_output=True,
+            )
+
+        git("init")
+        (tmp_path / "template.yaml").write_text("a")
+        git("add", "template.yaml")
+        git("commit", "--message", "first")
+        return git
+
+    @pytest.mark.usefixtures("git")
+    def test_gets_a_committed_tree(self, tmp_path: Path) -> None:
+        refuse_uncommitted(tmp_path)
+
+    @pytest.mark.usefixtures("git")
+    def test_gets_no_change_that_is_not_committed(self, tmp_path: Path) -> None:
+        (tmp_path / "template.yaml").write_text("b")
+
+        with pytest.raises(UncommittedError, match=r"\n   M template\.yaml"):
+            refuse_uncommitted(tmp_path)
+
+    @pytest.mark.usefixtures("git")
+    def test_gets_no_file_that_git_does_not_know(self, tmp_path: Path) -> None:
+        (tmp_path / "app.py").touch()
+
+        with pytest.raises(UncommittedError, match=r"\n  \?\? app\.py"):
+            refuse_uncommitted(tmp_path)
+
+    def test_gets_nothing_without_a_history(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+        with pytest.raises(NoHistoryError, match="not a git repository"):
+            refuse_uncommitted(tmp_path)
+
+
+class TestQuestions:
+    @pytest.mark.parametrize(
+        ("parameters", "known", "answer", "learnt"),
+        [
+            ({}, {}, "a@example.com", {"AlarmEmail": "a@example.com"}),
+            ({}, {}, "", {}),
+            ({}, {"AlarmEmail": ""}, "a@example.com", {"AlarmEmail": "a@example.com"}),
+            ({}, {"AlarmEmail": "b@example.com"}, "a@example.com", {}),
+            ({"AlarmEmail": ""}, {}, "a@example.com", {}),
+        ],
+    )
+    def test_an_address_is_asked_for_once(
+        self,
+        parameters: Mapping[str, str],
+        known: Mapping[str, str],
+        answer: str,
+        learnt: Mapping[str, str],
+    ) -> None:
+        settings = Settings("stack", parameters, None)
+
+        assert ask_for_parameters(settings, known, lambda _: answer) == learnt
+
+
+class Secrets:
+    def __init__(self, error_code: str | None) -> None:
+        self.error_code = error_code
+        self.put: list[Mapping[str, str]] = []
+
+    def get_secret_value(self, **_: str) -> dict[str, str]:
+        if self.error_code is not None:
+            raise ClientError({"Error": {"Code": self.error_code}}, "GetSecretValue")
+        return {"SecretString": "key"}
+
+    def put_secret_value(self, **fields: str) -> None:
+        self.put.append(fields)
+
+
+class TestKey:
+    DEPLOYED = Deployed("stack", {"ApiKeySecretArn": "arn"})
+
+    def test_that_is_missing_is_put_into_the_secret(self) -> None:
+        secrets = Secrets("ResourceNotFoundException")
+
+        assert offer_key(secrets, self.DEPLOYED, lambda _: "new")
+        assert secrets.put == [{"SecretId": "arn", "SecretString": "new"}]
+
+    def test_can_come_later(self) -> None:
+        secrets = Secrets("ResourceNotFoundException")
+
+        assert not offer_key(secrets, self.DEPLOYED, lambda _: "")
+        assert secrets.put == []
+
+    @pytest.mark.parametrize("error_code", [None, "AccessDeniedException"])
+    def test_that_is_there_or_is_nobodys_business_is_left_alone(
+        self, error_code: str | None
+    ) -> None:
+        secrets = Secrets(error_code)
+
+        assert offer_key(secrets, self.DEPLOYED, lambda _: "new")
+        assert secrets.put == []
+
+
+class Functions:
+    def __init__(self, live: Mapping[str, Any]) -> None:
+        self.live = live
+
+    def get_function_configuration(self, **names: str) -> dict[str, Any]:
+        newest = {"CodeSha256": "a", "Timeout": 60, "Version": "$LATEST"}
+        return {**newest, **self.live} if "Qualifier" in names else newest
+
+
+class TestLiveVersion:
+    def test_with_the_newest_settings_is_right(self) -> None:
+        check_live_version(Functions({"Version": "7"}), "function:live")
+
+    def test_with_other_settings_is_stale(self) -> None:
+        with pytest.raises(StaleVersionError, match=r"\(Timeout\).* --function-name function "):
+            check_live_version(Functions({"Version": "7", "Timeout": 30}), "function:live")
