@@ -1,4 +1,4 @@
-"""The template as Python reads it, for the tests of its rules."""
+"""Templates as Python reads them, for the tests of their rules."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,14 +29,15 @@ def _construct(loader: CloudFormationLoader, name: str, node: yaml.Node) -> dict
 CloudFormationLoader.add_multi_constructor("!", _construct)
 
 
-def _load_template() -> dict[str, Any]:
-    text = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
+def load(path: str) -> dict[str, Any]:
+    """The template at a path of the repository."""
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
     # A SafeLoader with more tags is still one.
     template: dict[str, Any] = yaml.load(text, CloudFormationLoader)  # noqa: S506
     return template
 
 
-TEMPLATE = _load_template()
+TEMPLATE = load("template.yaml")
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = TEMPLATE["Resources"]
 

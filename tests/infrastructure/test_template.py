@@ -106,6 +106,8 @@ class TestParameters:
             "AlarmEmail": "",
             "Tracing": "Disabled",
             "GradualDeployment": "false",
+            "SubnetIds": "",
+            "SecurityGroupIds": "",
         }
 
     @pytest.mark.parametrize("name", PARAMETERS)
