@@ -76,3 +76,32 @@ class Item(Enum):
         "byte taken in",
         "https://aws.amazon.com/cloudwatch/pricing/",
     )
+
+
+class Network(Enum):
+    """What a network with a fixed address adds; pages as read in November 2026.
+
+    Not part of what the bench counts: it is paid by the hour, whatever is sent.
+    """
+
+    GATEWAY_HOURS = Price("NAT gateway", 0.045, 1, "hour", "https://aws.amazon.com/vpc/pricing/")
+    GATEWAY_DATA = Price(
+        "NAT gateway data", 0.045, 10**9, "byte, either way", "https://aws.amazon.com/vpc/pricing/"
+    )
+    ADDRESS_HOURS = Price(
+        "Public IPv4 address", 0.005, 1, "hour", "https://aws.amazon.com/vpc/pricing/"
+    )
+    ENDPOINT_HOURS = Price(
+        "Interface endpoint",
+        0.01,
+        1,
+        "hour in each zone",
+        "https://aws.amazon.com/privatelink/pricing/",
+    )
+    ENDPOINT_DATA = Price(
+        "Interface endpoint data",
+        0.01,
+        10**9,
+        "byte",
+        "https://aws.amazon.com/privatelink/pricing/",
+    )
