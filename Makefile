@@ -17,6 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 ENVIRONMENTS = project aws sam
 INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
 BIN = .venv/project/bin
+EXAMPLES = $(wildcard examples/*/*.yaml)
 SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
 # Nothing but `make deploy` and what operates a stack may see the user's AWS account.
 LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
@@ -65,8 +66,9 @@ lint: setup ## ruff, mypy, cfn-lint, sam validate
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml $(EXAMPLES)
 	@$(LOCALLY) $(SAM) validate --lint
+	@$(LOCALLY) $(SAM) validate --lint --template-file examples/fixed-address/template.yaml
 
 # What was built without the runtime's interpreter must not be taken for what is built with it.
 BYTECODE ?= python3.13
