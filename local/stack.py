@@ -48,7 +48,7 @@ def build(directory: Path, *, logs: Path) -> Path:
     NotInstalledError.
     """
     build_dir = directory / "build"
-    _sam(
+    sam(
         "build",
         "--cached",
         "--parallel",
@@ -74,7 +74,7 @@ def deploy(
     # A file takes any value as it is; on the command line spaces and quotes would need escaping.
     overrides = aws.logs / f"{name}-parameters.yaml"
     overrides.write_text(yaml.safe_dump(dict(parameters)))
-    _sam(
+    sam(
         "deploy",
         "--template-file",
         str(template),
@@ -184,7 +184,11 @@ def subscribe_queue(
     return queue_url
 
 
-def _sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
+def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    """Run a command of sam in the repository's root.
+
+    Raises CommandFailedError with the end of what it printed, NotInstalledError.
+    """
     if not _SAM.exists():
         raise NotInstalledError(_SAM)
     # First on the path, so that the layer is installed with this environment's pip.

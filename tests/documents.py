@@ -1,4 +1,4 @@
-"""The documents under docs/, and the shell commands and headings in them."""
+"""The documents under docs/ and examples/, and the shell commands and headings in them."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
+DOCS = sorted([*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").rglob("*.md")])
 
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
@@ -18,7 +18,7 @@ _NEEDS_AWS = "# (needs AWS)"
 
 @dataclass(frozen=True)
 class Command:
-    """One line of a block of shell commands."""
+    """One line of a block of shell commands; `document` is a path of the repository."""
 
     document: str
     text: str
@@ -27,10 +27,14 @@ class Command:
     def needs_aws(self) -> bool:
         return self.text.endswith(_NEEDS_AWS)
 
+    @property
+    def tool(self) -> str:
+        return self.text.split()[0]
+
 
 def commands() -> list[Command]:
     return [
-        Command(path.name, line.strip())
+        Command(str(path.relative_to(REPOSITORY)), line.strip())
         for path in DOCS
         for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
         for line in block["text"].splitlines()

@@ -1,8 +1,18 @@
 """The documents say all that there is to say, and name nothing that there is not."""
 
 import re
+from pathlib import Path
 
-from tests.documents import REPOSITORY, blocks_without_language, commands, headings, inline_code
+import pytest
+
+from tests.documents import (
+    DOCS,
+    REPOSITORY,
+    blocks_without_language,
+    commands,
+    headings,
+    inline_code,
+)
 from tests.reasons import reasons_in, reasons_of_the_functions
 
 ALARMS = [
@@ -86,10 +96,11 @@ def test_a_reason_is_found_wherever_the_code_may_give_one() -> None:
 
 
 def test_every_shell_command_is_run_by_a_test_or_marked() -> None:
-    """`tests/e2e/test_docs.py` runs those of make."""
+    """`tests/e2e/test_docs.py` runs those of make, `test_examples.py` those of sam."""
     assert blocks_without_language() == []
-    unmarked = [each.text for each in commands() if not each.needs_aws]
-    assert [text for text in unmarked if not text.startswith("make ")] == []
+    assert {each.tool for each in commands() if not each.needs_aws} == {"make", "sam"}
+    sam = {each.document for each in commands() if each.tool == "sam"}
+    assert [path for path in sam if not path.startswith("examples/")] == []
 
 
 def test_what_is_mentioned_of_make_exists() -> None:
@@ -102,9 +113,19 @@ def test_what_is_mentioned_of_make_exists() -> None:
     assert [code for code in inline_code() if code.startswith("aws ")] == []
 
 
-def test_links_lead_to_headings() -> None:
-    text = (REPOSITORY / "docs/runbook.md").read_text(encoding="utf-8")
-    links = set(re.findall(r"\]\(#([^)]+)\)", text))
-    titles = {title.lower() for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https:)([^)#]*)#?([^)]*)\)", text)
 
-    assert links <= titles
+    assert [name for name, _ in links if not (path.parent / name).exists()] == []
+    assert [
+        (name, heading)
+        for name, heading in links
+        if heading and heading not in _anchors(path.parent / name if name else path)
+    ] == []
+
+
+def _anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {title.lower().replace(" ", "-") for title in titles}

@@ -1,0 +1,356 @@
+"""The examples, deployed by the commands of their READMEs beside a stack set up for them."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.aws import LocalAws
+from local.errors import CommandFailedError
+from local.partoo.control import PartooControl, running_stand_in
+from local.stack import deploy, sam
+from tests.documents import REPOSITORY, commands
+from tests.e2e.conftest import SHORT_WINDOW_SECONDS
+from tests.e2e.network import local_network
+from tests.e2e.outside import Outside
+
+# All of them share one stack, which two processes would deploy twice.
+pytestmark = pytest.mark.xdist_group("examples")
+
+EXAMPLES = REPOSITORY / "examples"
+NAME = "connected"
+FUNCTIONS = ("reinvite_function_name", "sweep_function_name")
+# In place of the network's own template, which the local AWS does not know all of.
+NETWORK_TEMPLATE = "examples/fixed-address/template.yaml"
+
+
+@dataclass
+class Deployments:
+    """What the commands of the READMEs have deployed."""
+
+    aws: LocalAws
+    templates: dict[str, str]
+    """Where a command finds another template than the one that it names."""
+    words: dict[str, str]
+    """What the words in capitals stand for."""
+    ran: list[str] = field(default_factory=list)
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def run(self, example: str, more: tuple[str, ...] = ()) -> dict[str, str]:
+        """Run the next command of an example's README; returns the outputs of its stack."""
+        text = next(each for each in sam_commands(example) if each not in self.ran)
+        self.ran.append(text)
+        # NAME, and what a parameter is set to.
+        filled = re.sub(r"\bNAME\b|(?<==)[A-Z_]+(?= |$)", lambda word: self.words[word[0]], text)
+        arguments = [self.templates.get(each, each) for each in shlex.split(filled)[1:]]
+        stack = arguments[arguments.index("--stack-name") + 1]
+        environment = self.aws.environment() | {"SAM_CLI_POLL_DELAY": "0.2"}
+        log = self.aws.logs / f"sam-{stack}.log"
+        sam(*arguments, *more, environment=environment, log=log)
+        return self.know(stack)
+
+    def know(self, stack: str) -> dict[str, str]:
+        described = self.aws.client("cloudformation").describe_stacks(StackName=stack)
+        outputs = {
+            each["OutputKey"]: each["OutputValue"] for each in described["Stacks"][0]["Outputs"]
+        }
+        self.outputs[stack] = outputs
+        for name, value in outputs.items():
+            self.words[re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()] = value
+        return outputs
+
+
+@dataclass
+class Connected:
+    outside: Outside
+    deployments: Deployments
+
+    def start(self, user_id: str, name: str) -> str:
+        """Start the workflow; returns the execution's ARN."""
+        arn: str = self.outside.aws.client("stepfunctions").start_execution(
+            stateMachineArn=self.deployments.outputs[f"{NAME}-workflow"]["StateMachineArn"],
+            name=name,
+            input=json.dumps({"user_id": user_id}),
+        )["executionArn"]
+        return arn
+
+    def end_of(self, execution: str) -> dict[str, Any]:
+        states = self.outside.aws.client("stepfunctions")
+        end: dict[str, Any] = {}
+
+        def has_ended() -> bool:
+            end.update(states.describe_execution(executionArn=execution))
+            return bool(end["status"] != "RUNNING")
+
+        self.outside.wait(has_ended)
+        return end
+
+    def visits(self, execution: str) -> list[str]:
+        """The names of the states that it went through."""
+        states = self.outside.aws.client("stepfunctions")
+        pages = states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+
+@pytest.fixture(scope="module")
+def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Connected]:
+    network = logs / "network.json"
+    network.write_text(json.dumps(local_network(aws)))
+    deployments = Deployments(
+        aws, {NETWORK_TEMPLATE: str(network)}, {"NAME": NAME, "CRM_ACCOUNT_ID": "000000000000"}
+    )
+    addresses = deployments.run("fixed-address")
+    bus = deployments.run("other-account")
+    api_key = "e2e-connected-key"
+    window = SHORT_WINDOW_SECONDS
+    with running_stand_in(api_key, window_seconds=window, requests_per_minute=10_000) as base_url:
+        parameters = json.loads((EXAMPLES / "crm-event/parameters.json").read_text()) | {
+            "PartooBaseUrl": base_url,
+            "InviteWindowSeconds": str(window),
+            "EventBusName": bus["EventBusName"],
+            "SubnetIds": addresses["SubnetIds"],
+            "SecurityGroupIds": addresses["SecurityGroupIds"],
+        }
+        stack = deploy(aws, NAME, parameters, template=deployed_template, api_key=api_key)
+        deployments.know(NAME)
+        for function in FUNCTIONS:
+            # The local CloudFormation drops what the template says of it.
+            aws.client("lambda").update_function_configuration(
+                FunctionName=getattr(stack, function),
+                VpcConfig={
+                    "SubnetIds": addresses["SubnetIds"].split(","),
+                    "SecurityGroupIds": addresses["SecurityGroupIds"].split(","),
+                },
+            )
+        deployments.run("other-account")
+        deployments.run("failed-results")
+        deployments.run("step-functions", more=("PollSeconds=1",))
+        outside = Outside(aws, stack, PartooControl(base_url), base_url, window_seconds=window)
+        yield Connected(outside, deployments)
+
+
+def sam_commands(example: str = "") -> list[str]:
+    return [
+        each.text
+        for each in commands()
+        if each.tool == "sam"
+        and not each.needs_aws
+        and each.document.startswith(f"examples/{example}")
+    ]
+
+
+def test_every_command_of_sam_has_been_run(connected: Connected) -> None:
+    assert sorted(connected.deployments.ran) == sorted(sam_commands())
+
+
+class TestFixedAddress:
+    def test_the_functions_are_in_the_network(self, connected: Connected) -> None:
+        outside = connected.outside
+        subnets, groups = _network(connected)
+        client = outside.aws.client("lambda")
+
+        configs = [
+            client.get_function_configuration(FunctionName=getattr(outside.stack, each))
+            for each in FUNCTIONS
+        ]
+
+        for config in (each["VpcConfig"] for each in configs):
+            assert config["SubnetIds"] == [subnet["SubnetId"] for subnet in subnets]
+            assert config["SecurityGroupIds"] == [group["GroupId"] for group in groups]
+            assert {config["VpcId"]} == {each["VpcId"] for each in [*subnets, *groups]}
+
+    def test_the_template_puts_them_there(self, connected: Connected) -> None:
+        described = connected.outside.aws.client("cloudformation").get_template(
+            StackName=NAME, TemplateStage="Processed"
+        )
+        processed = described["TemplateBody"]
+        resources = (json.loads(processed) if isinstance(processed, str) else processed)[
+            "Resources"
+        ]
+        functions = [
+            each["Properties"]
+            for each in resources.values()
+            if each["Type"] == "AWS::Lambda::Function"
+        ]
+
+        assert len(functions) == len(FUNCTIONS)
+        for function in functions:
+            role = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
+            assert function["VpcConfig"]["Fn::If"][0] == "IsInVpc"
+            assert "AWSLambdaVPCAccessExecutionRole" in repr(role["ManagedPolicyArns"])
+
+    def test_requests_are_carried_out_from_there(self, connected: Connected) -> None:
+        outside = connected.outside
+        user = outside.invited_user()
+
+        result = outside.result(outside.send({"user_id": user}))
+
+        assert result["status"] == "sent"
+        assert len(outside.partoo.emails(user)) == 1
+
+    def test_the_subnets_leave_by_a_gateway_and_reach_the_ledger_by_another(
+        self, connected: Connected
+    ) -> None:
+        subnets, (group,) = _network(connected)
+        tables = connected.outside.aws.client("ec2").describe_route_tables(
+            Filters=[{"Name": "association.subnet-id", "Values": [subnets[0]["SubnetId"]]}]
+        )["RouteTables"]
+
+        routes = {each["DestinationCidrBlock"]: each for each in tables[0]["Routes"]}
+        assert routes["0.0.0.0/0"]["NatGatewayId"].startswith("nat-")
+        assert [
+            (each["IpProtocol"], each["FromPort"], each["ToPort"])
+            for each in group["IpPermissionsEgress"]
+        ] == [("tcp", 443, 443)]
+        assert group["IpPermissions"] == []
+
+    def test_two_zones_have_a_subnet_and_an_address_each(
+        self, connected: Connected, logs: Path
+    ) -> None:
+        cloudformation = connected.outside.aws.client("cloudformation")
+        cloudformation.create_stack(
+            StackName="two-zones",
+            TemplateBody=(logs / "network.json").read_text(),
+            Parameters=[{"ParameterKey": "Zones", "ParameterValue": "2"}],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName="two-zones", WaiterConfig={"Delay": 1}
+        )
+
+        outputs = connected.deployments.know("two-zones")
+
+        assert {name: len(set(value.split(","))) for name, value in outputs.items()} == {
+            "SubnetIds": 2,
+            "SecurityGroupIds": 1,
+            "AddressToAllow": 2,
+        }
+
+    @pytest.mark.parametrize("alone", ["SubnetIds=subnet-0a1b2c3d", "SecurityGroupIds=sg-0a1b2c3d"])
+    def test_one_parameter_without_the_other_is_refused(
+        self, connected: Connected, deployed_template: Path, alone: str
+    ) -> None:
+        name, _, value = alone.partition("=")
+
+        with pytest.raises(CommandFailedError, match=f"{name} without"):
+            deploy(
+                connected.outside.aws,
+                f"only-{name}",
+                {name: value},
+                template=deployed_template,
+                api_key="e2e-unused-key",
+            )
+
+
+def _network(connected: Connected) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The subnets and the security groups that the network's outputs name."""
+    outputs = connected.deployments.outputs[f"{NAME}-network"]
+    ec2 = connected.outside.aws.client("ec2")
+    subnets = ec2.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))
+    groups = ec2.describe_security_groups(GroupIds=outputs["SecurityGroupIds"].split(","))
+    return subnets["Subnets"], groups["SecurityGroups"]
+
+
+class TestCrmEvent:
+    def test_the_id_is_found_where_the_crm_keeps_it(self, connected: Connected) -> None:
+        outside = connected.outside
+        (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
+        detail = json.loads(entry["Detail"])
+        user = outside.invited_user_named(detail["contact"]["external_ids"]["partoo"])
+
+        bus = outside.stack.event_bus_name
+        answer = outside.aws.client("events").put_events(Entries=[entry | {"EventBusName": bus}])
+
+        result = outside.result(answer["Entries"][0]["EventId"])
+        assert (result["status"], result["source"]) == ("sent", "eventbridge")
+        assert result["user_id"] == user
+        assert result["correlation_id"] == detail["correlation_id"]
+
+
+class TestOtherAccount:
+    def test_an_event_of_the_crms_bus_is_carried_out_here(self, connected: Connected) -> None:
+        outside = connected.outside
+        (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
+        user = outside.invited_user()
+        detail = {"contact": {"external_ids": {"partoo": user}}, "request_id": "from-the-other"}
+        other = entry | {"Detail": json.dumps(detail), "DetailType": "ContactMerged"}
+        events = outside.aws.client("events")
+
+        events.put_events(Entries=[other, entry | {"Detail": json.dumps(detail)}])
+
+        assert outside.result("from-the-other")["status"] == "sent"
+        assert outside.stack.event_bus_name != "default"
+        outside.settle()
+        assert len(outside.results_so_far(["from-the-other"])) == 1
+
+
+class TestFailedResults:
+    def test_a_failed_result_arrives_and_no_other(self, connected: Connected) -> None:
+        outside = connected.outside
+        queue_url = connected.deployments.outputs[f"{NAME}-failed-results"]["FailedResultsQueueUrl"]
+        late = {"user_id": outside.invited_user(), "not_after": "2020-01-01T00:00:00Z"}
+        requests = [late, {"user_id": outside.invited_user()}, {"user_id": "nobody"}]
+        failed, *others = [outside.send(each) for each in requests]
+        results = outside.results([failed, *others])
+
+        received = outside.sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )["Messages"]
+
+        assert [results[each]["status"] for each in others] == ["sent", "rejected"]
+        assert [json.loads(each["Body"]) for each in received] == [results[failed]]
+        assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "deadline_passed"
+
+
+class TestStepFunctions:
+    def test_a_workflow_ends_with_the_result(self, connected: Connected) -> None:
+        user = connected.outside.invited_user()
+
+        execution = connected.start(user, "workflow-sent")
+
+        end = connected.end_of(execution)
+        assert end["status"] == "SUCCEEDED"
+        assert json.loads(end["output"]) == connected.outside.result("workflow-sent")
+        assert connected.visits(execution) == ["Invite", "HasResult", "Invited"]
+
+    def test_a_workflow_fails_with_the_reason(self, connected: Connected) -> None:
+        end = connected.end_of(connected.start("nobody-at-all", "workflow-rejected"))
+
+        assert (end["status"], end["error"]) == ("FAILED", "user_not_found")
+        assert json.loads(end["cause"]) == connected.outside.result("workflow-rejected")
+
+    def test_a_workflow_waits_for_a_result_that_comes_later(self, connected: Connected) -> None:
+        outside = connected.outside
+        user = outside.invited_user()
+        outside.invoke({"user_id": user, "request_id": "before-the-workflow"})
+
+        execution = connected.start(user, "workflow-queued")
+
+        end = connected.end_of(execution)
+        result = json.loads(end["output"])
+        assert (result["request_id"], result["status"]) == ("workflow-queued", "sent")
+        assert connected.visits(execution)[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
+        assert len(outside.partoo.emails(user)) == 2
+        outside.assert_window_held(user)
+        outside.settle()
+        assert len(outside.results_so_far(["workflow-queued"])) == 1
+
+    def test_a_workflow_that_is_started_again_asks_for_nothing_new(
+        self, connected: Connected
+    ) -> None:
+        user = connected.outside.invited_user()
+        first = connected.end_of(connected.start(user, "workflow-again"))
+
+        again = connected.outside.invoke({"user_id": user, "request_id": "workflow-again"})
+
+        assert again["results"] == [json.loads(first["output"])]
+        assert len(connected.outside.partoo.emails(user)) == 1
