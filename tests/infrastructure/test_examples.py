@@ -113,6 +113,15 @@ class TestOtherAccount:
             (each["Action"], each["Resource"]) for each in statements(resources["ForwardRole"])
         ] == [("events:PutEvents", {"Ref": "ReceiverBusArn"})]
 
+    def test_the_rule_forwards_what_asks_for_an_invitation(self) -> None:
+        rule = self.SENDER["Resources"]["ForwardRule"]["Properties"]
+
+        assert rule["EventBusName"] == {"Ref": "CrmBusName"}
+        assert rule["EventPattern"] == {
+            "source": [{"Ref": "PendingEventSource"}],
+            "detail-type": [{"Ref": "PendingEventDetailType"}],
+        }
+
     def test_the_rule_loses_no_event_that_the_other_account_does_not_take(self) -> None:
         resources = self.SENDER["Resources"]
         (target,) = resources["ForwardRule"]["Properties"]["Targets"]
