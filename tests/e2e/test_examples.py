@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.aws import LocalAws
-from local.errors import CommandFailedError
 from local.partoo.control import PartooControl, running_stand_in
 from local.stack import deploy, sam
 from tests.documents import REPOSITORY, commands
 from tests.e2e.conftest import SHORT_WINDOW_SECONDS
 from tests.e2e.network import local_network
 from tests.e2e.outside import Outside
-
-# All of them share one stack, which two processes would deploy twice.
-pytestmark = pytest.mark.xdist_group("examples")
 
 EXAMPLES = REPOSITORY / "examples"
 NAME = "connected"
@@ -198,20 +195,31 @@ class TestFixedAddress:
         assert result["status"] == "sent"
         assert len(outside.partoo.emails(user)) == 1
 
-    def test_the_subnets_leave_by_a_gateway_and_reach_the_ledger_by_another(
+    def test_its_subnet_leaves_by_a_gateway_and_reaches_the_ledger_by_another(
         self, connected: Connected
     ) -> None:
-        subnets, (group,) = _network(connected)
-        tables = connected.outside.aws.client("ec2").describe_route_tables(
-            Filters=[{"Name": "association.subnet-id", "Values": [subnets[0]["SubnetId"]]}]
-        )["RouteTables"]
+        (subnet,), _ = _network(connected)
+        ec2 = connected.outside.aws.client("ec2")
 
-        routes = {each["DestinationCidrBlock"]: each for each in tables[0]["Routes"]}
+        (table,) = ec2.describe_route_tables(
+            Filters=[{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
+        )["RouteTables"]
+        (endpoint,) = ec2.describe_vpc_endpoints(
+            Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
+        )["VpcEndpoints"]
+
+        routes = {each.get("DestinationCidrBlock"): each for each in table["Routes"]}
         assert routes["0.0.0.0/0"]["NatGatewayId"].startswith("nat-")
-        assert [
-            (each["IpProtocol"], each["FromPort"], each["ToPort"])
-            for each in group["IpPermissionsEgress"]
-        ] == [("tcp", 443, 443)]
+        assert endpoint["ServiceName"].endswith(".dynamodb")
+        assert endpoint["RouteTableIds"] == [table["RouteTableId"]]
+
+    def test_its_security_group_lets_https_out_and_nothing_in(self, connected: Connected) -> None:
+        _, (group,) = _network(connected)
+        out = group["IpPermissionsEgress"]
+
+        assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in out] == [
+            ("tcp", 443, 443)
+        ]
         assert group["IpPermissions"] == []
 
     def test_two_zones_have_a_subnet_and_an_address_each(
@@ -237,17 +245,18 @@ class TestFixedAddress:
 
     @pytest.mark.parametrize("alone", ["SubnetIds=subnet-0a1b2c3d", "SecurityGroupIds=sg-0a1b2c3d"])
     def test_one_parameter_without_the_other_is_refused(
-        self, connected: Connected, deployed_template: Path, alone: str
+        self, connected: Connected, alone: str
     ) -> None:
         name, _, value = alone.partition("=")
+        cloudformation = connected.outside.aws.client("cloudformation")
+        template = cloudformation.get_template(StackName=NAME)["TemplateBody"]
 
-        with pytest.raises(CommandFailedError, match=f"{name} without"):
-            deploy(
-                connected.outside.aws,
-                f"only-{name}",
-                {name: value},
-                template=deployed_template,
-                api_key="e2e-unused-key",
+        with pytest.raises(ClientError, match=f"{name} without"):
+            cloudformation.create_stack(
+                StackName=f"only-{name}",
+                TemplateBody=template if isinstance(template, str) else json.dumps(template),
+                Parameters=[{"ParameterKey": name, "ParameterValue": value}],
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
             )
 
 
@@ -343,9 +352,7 @@ class TestStepFunctions:
         outside.settle()
         assert len(outside.results_so_far(["workflow-queued"])) == 1
 
-    def test_a_workflow_that_is_started_again_asks_for_nothing_new(
-        self, connected: Connected
-    ) -> None:
+    def test_an_executions_name_is_its_request(self, connected: Connected) -> None:
         user = connected.outside.invited_user()
         first = connected.end_of(connected.start(user, "workflow-again"))
 
