@@ -134,8 +134,7 @@ class TestOtherAccount:
             "ArnEquals": {"aws:SourceArn": {"GetAtt": "ForwardRule.Arn"}}
         }
 
-    def test_the_event_arrives_as_it_was(self) -> None:
-        """An event's own id names the request, so that a copy is not another one."""
+    def test_the_event_is_forwarded_whole(self) -> None:
         (target,) = self.SENDER["Resources"]["ForwardRule"]["Properties"]["Targets"]
 
         assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
