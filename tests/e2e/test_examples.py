@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from local.aws import LocalAws
 from local.partoo.control import PartooControl, running_stand_in
-from local.stack import deploy, sam
+from local.stack import deploy, reconfigure, sam
 from tests.documents import REPOSITORY, commands
 from tests.e2e.conftest import SHORT_WINDOW_SECONDS
 from tests.e2e.network import local_network
@@ -122,8 +122,9 @@ def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Co
         deployments.know(NAME)
         for function in FUNCTIONS:
             # The local CloudFormation drops what the template says of it.
-            aws.client("lambda").update_function_configuration(
-                FunctionName=getattr(stack, function),
+            reconfigure(
+                aws,
+                getattr(stack, function),
                 VpcConfig={
                     "SubnetIds": addresses["SubnetIds"].split(","),
                     "SecurityGroupIds": addresses["SecurityGroupIds"].split(","),
