@@ -1,0 +1,247 @@
+"""The first afternoon: run it, look at it, break it, be called, and mend it by the book.
+
+In a copy of its own, with nothing but what the commands print and the documents say.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import xform_name
+
+from local.aws import REPOSITORY, LocalAws, clean_environment
+from local.partoo.control import PartooControl
+from local.stack import subscribe_queue
+from tests.metrics import points
+
+_SECONDS = 180
+_POLL_SECONDS = 0.2
+_STACK = "partoo-reinvite"
+_RUNBOOK_LINK = re.compile(r"Runbook: (?P<path>\S+)#(?P<heading>\S+)")
+
+
+class Terminal:
+    """A command that goes on while others are typed, and what it has printed."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.printed = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        give_up_at = time.monotonic() + _SECONDS
+        while (found := re.search(pattern, self.printed)) is None:
+            assert time.monotonic() < give_up_at, f"no {pattern} in {self.printed}"
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def interrupt(self) -> None:
+        """Ctrl-C, which a terminal sends to make and to what it runs alike."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(_SECONDS)
+        self._reader.join()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.printed += line
+
+
+class Newcomer:
+    def __init__(self, clone: Path) -> None:
+        self.clone = clone
+        ours = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE", "ENV", "EVENT")
+        inherited = clean_environment()
+        self.environment = {name: each for name, each in inherited.items() if name not in ours}
+
+    def types(self, command: str) -> str:
+        """Run a command to its end; returns what it printed."""
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=self.clone,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def leaves_running(self, command: str) -> Iterator[Terminal]:
+        process = subprocess.Popen(
+            shlex.split(command),
+            cwd=self.clone,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            terminal = Terminal(process)
+            try:
+                yield terminal
+            finally:
+                terminal.interrupt()
+
+    def exports(self, printed: str) -> None:
+        """Paste the lines that set variables."""
+        for line in re.findall(r"^ +export (.+)$", printed, re.MULTILINE):
+            self.environment |= dict(pair.split("=", 1) for pair in shlex.split(line))
+
+    def aws(self, command: str) -> Any:
+        """`aws SERVICE OPERATION --option value`, as the AWS CLI understands it."""
+        _, service, operation, *options = shlex.split(command.partition(" #")[0])
+        client: Any = boto3.client(  # type: ignore[call-overload]  # whichever service it names
+            service,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            region_name=self.environment["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        name = operation.replace("-", "_")
+        model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name])
+        spelled = {xform_name(each, "-"): each for each in model.input_shape.members}
+        values = {
+            spelled[option.removeprefix("--")]: self._value(value)
+            for option, value in zip(options[::2], options[1::2], strict=True)
+        }
+        return getattr(client, name)(**values)
+
+    def _value(self, value: str) -> str | int:
+        if value.startswith("file://"):
+            return (self.clone / value.removeprefix("file://")).read_text()
+        return int(value) if value.isdigit() else value
+
+    def section(self, path: str, heading: str) -> str:
+        """What a document says below one of its headings."""
+        text = (self.clone / path).read_text(encoding="utf-8")
+        return text.split(f"\n### {heading}\n", 1)[1].split("\n### ", 1)[0]
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Newcomer:
+    """Somebody with a copy of what is here; only the installed tools are there already."""
+    clone = tmp_path / "partoo-reinvite"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, clone / name, follow_symlinks=False)
+    (clone / ".venv").symlink_to(REPOSITORY / ".venv")
+    return Newcomer(clone)
+
+
+def test_a_newcomer_finds_out_what_is_wrong_and_mends_it(newcomer: Newcomer) -> None:
+    summary = newcomer.types("make run")
+    assert re.search(r"^13 requests: .*\b10 sent\b", summary, re.MULTILINE)
+
+    with newcomer.leaves_running("make local") as local:
+        local.wait_for(r"Logs: +\S+\n")
+        newcomer.exports(local.printed)
+        first, second = _users(newcomer, local.printed)
+
+        _looks_around(newcomer, first)
+        with newcomer.leaves_running(f"make tail STACK={_STACK}") as tail:
+            tail.wait_for("Ctrl-C ends it")
+            _breaks_and_mends(newcomer, local, second)
+            tail.wait_for(rf"sent +invited .*{second}")
+    assert "Traceback" not in tail.printed + local.printed
+
+
+def _users(newcomer: Newcomer, printed: str) -> list[str]:
+    """One whom the printed lines name, and another of the samples'."""
+    (first, *_) = re.findall(rf"make invite USER=(\S+) STACK={_STACK}", printed)
+    texts = [path.read_text() for path in sorted(newcomer.clone.glob("events/invoke/*.json"))]
+    others = {user for text in texts for user in re.findall(r'"([0-9a-f]{24})"', text)}
+    return [first, *sorted(others - {first})[:1]]
+
+
+def _looks_around(newcomer: Newcomer, user: str) -> None:
+    assert re.search(r"status +sent", newcomer.types(f"make invite USER={user} STACK={_STACK}"))
+    assert re.search(r"sent_count +1", newcomer.types(f"make status USER={user} STACK={_STACK}"))
+
+
+def _breaks_and_mends(newcomer: Newcomer, local: Terminal, user: str) -> None:
+    partoo = PartooControl(local.wait_for(r"Partoo's stand-in: +(\S+)")[1])
+    calls = _subscribes_to_alarms(newcomer)
+    partoo.set_key("another-key")
+    with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}") as invite:
+        alarm = _is_called(newcomer, local, calls)
+        assert "KeyRefused" in alarm["AlarmName"]
+
+        link = _RUNBOOK_LINK.search(alarm["AlarmDescription"])
+        assert link is not None
+        advice = newcomer.section(link["path"], link["heading"])
+        put_key, *_ = re.findall(r"^ +(aws .+)$", advice, re.MULTILINE)
+        (newcomer.clone / "key.txt").write_text("another-key")
+        secret = _output(newcomer, "ApiKeySecretArn")
+        newcomer.aws(put_key.replace("API_KEY_SECRET_ARN", secret))
+
+        invite.wait_for(r"status +sent")
+    assert "breaker closed" in _log(local)
+
+
+def _subscribes_to_alarms(newcomer: Newcomer) -> str:
+    """In place of an e-mail address: the URL of a queue."""
+    aws = LocalAws(newcomer.environment["AWS_ENDPOINT_URL"], newcomer.clone)
+    return subscribe_queue(aws, "calls", _output(newcomer, "AlarmTopicArn"))
+
+
+def _is_called(newcomer: Newcomer, local: Terminal, queue_url: str) -> dict[str, Any]:
+    """What the alarm's topic tells, once the log has what the alarm counts.
+
+    The local AWS makes no metrics of log lines, so that the state is set in its place.
+    """
+    alarms = newcomer.aws("aws cloudwatch describe-alarms")["MetricAlarms"]
+    give_up_at = time.monotonic() + _SECONDS
+    risen: list[str] = []
+    while not risen:
+        assert time.monotonic() < give_up_at, "nothing that an alarm counts"
+        time.sleep(_POLL_SECONDS)
+        counted = {(each.namespace, each.name) for each in points(_log(local).splitlines())}
+        risen = [
+            each["AlarmName"]
+            for each in alarms
+            if (each["Namespace"], each["MetricName"]) in counted
+        ]
+    (name,) = risen
+    newcomer.aws(
+        f"aws cloudwatch set-alarm-state --alarm-name {name} --state-value ALARM --state-reason log"
+    )
+    (message,) = newcomer.aws(
+        f"aws sqs receive-message --queue-url {queue_url} --wait-time-seconds 10"
+    )["Messages"]
+    alarm: dict[str, Any] = json.loads(message["Body"])
+    return alarm
+
+
+def _output(newcomer: Newcomer, name: str) -> str:
+    (stack,) = newcomer.aws(f"aws cloudformation describe-stacks --stack-name {_STACK}")["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    return str(outputs[name])
+
+
+def _log(local: Terminal) -> str:
+    folder = Path(local.wait_for(r"Logs: +(\S+)")[1])
+    return "\n".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
