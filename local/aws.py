@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import trustme
 import urllib3
 from botocore.config import Config
 
@@ -20,6 +21,7 @@ REGION = "eu-west-1"
 
 _SERVER = REPOSITORY / ".venv/aws/bin/ministack"
 _START_SECONDS = 30.0
+_HOST = "127.0.0.1"
 # The account that the resources belong to is the access key's twelve digits.
 _ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "000000000000",
@@ -39,6 +41,8 @@ class LocalAws:
     logs: Path
     server_pid: int | None = None
     """None when it is not running at all."""
+    ca: Path | None = None
+    """Who vouches for its certificate; None when it speaks plain http."""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the local AWS.
@@ -52,6 +56,7 @@ class LocalAws:
             region_name=REGION,
             aws_access_key_id=_ACCOUNT["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=_ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+            verify=self.ca and str(self.ca),
             # A repeated Invoke would run the function twice; it may take as long as its time-out.
             config=Config(retries={"total_max_attempts": 1}, read_timeout=300),
         )
@@ -70,49 +75,55 @@ class LocalAws:
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that send a child process to the local AWS."""
-        return clean_environment() | {"AWS_ENDPOINT_URL": self.endpoint_url}
+        trust = {} if self.ca is None else {"AWS_CA_BUNDLE": str(self.ca)}
+        return clean_environment() | {"AWS_ENDPOINT_URL": self.endpoint_url} | trust
 
 
 @contextmanager
 def local_aws(
-    logs: Path, *, functions_endpoint_url: str | None = None, enforces_roles: bool = True
+    logs: Path, *, functions_endpoint_url: str | None = None, enforces_policies: bool = True
 ) -> Iterator[LocalAws]:
     """Run a local AWS with empty state for the length of the block.
 
     Its functions find AWS at `functions_endpoint_url`, so that a proxy can stand between the two;
-    None sends them straight back. They may do what their roles allow, as in a real account;
-    without `enforces_roles` anything, and calls are quicker. Raises NotInstalledError,
-    NotReadyError.
+    None sends them straight back. Policies hold as in a real account, those that refuse what does
+    not come over TLS among them; without `enforces_policies` anybody may do anything over plain
+    http, and calls are quicker. Raises NotInstalledError, NotReadyError.
     """
     if not _SERVER.exists():
         raise NotInstalledError(_SERVER)
     port = free_port()
-    endpoint_url = f"http://127.0.0.1:{port}"
+    endpoint_url = f"{'https' if enforces_policies else 'http'}://{_HOST}:{port}"
     log = logs / "aws.log"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        ca = Path(scratch, "ca.pem") if enforces_policies else None
         # The functions inherit all of this, and nothing of the user's own environment.
-        environment = _ACCOUNT | {
-            "AUTH": str(enforces_roles).lower(),
-            "AWS_ENDPOINT_URL": functions_endpoint_url or endpoint_url,
-            "BIND_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(port),
-            "HOME": scratch,
-            "IOT_MTLS_ENABLED": "0",
-            # At WARNING the functions' own loggers would fall silent too.
-            "LOG_LEVEL": "INFO",
-            "MINISTACK_HOST": "127.0.0.1",
-            "MINISTACK_REGION": REGION,
-            "PATH": os.environ["PATH"],
-            "SFTP_ENABLED": "0",
-            "TMPDIR": scratch,
-        }
+        environment = (
+            _ACCOUNT
+            | {
+                "AUTH": str(enforces_policies).lower(),
+                "AWS_ENDPOINT_URL": functions_endpoint_url or endpoint_url,
+                "BIND_HOST": _HOST,
+                "GATEWAY_PORT": str(port),
+                "HOME": scratch,
+                "IOT_MTLS_ENABLED": "0",
+                # At WARNING the functions' own loggers would fall silent too.
+                "LOG_LEVEL": "INFO",
+                "MINISTACK_HOST": _HOST,
+                "MINISTACK_REGION": REGION,
+                "PATH": os.environ["PATH"],
+                "SFTP_ENABLED": "0",
+                "TMPDIR": scratch,
+            }
+            | ({} if ca is None else _certificate(ca))
+        )
         with running(
             [str(_SERVER)], environment=environment, log=log, directory=Path(scratch)
         ) as server:
             wait_until_ready(
-                server, lambda: _answers(endpoint_url), seconds=_START_SECONDS, log=log
+                server, lambda: _answers(endpoint_url, ca), seconds=_START_SECONDS, log=log
             )
-            yield LocalAws(endpoint_url, logs, server.pid)
+            yield LocalAws(endpoint_url, logs, server.pid, ca)
 
 
 def clean_environment() -> dict[str, str]:
@@ -121,11 +132,24 @@ def clean_environment() -> dict[str, str]:
     return kept | _ACCOUNT
 
 
-def _answers(endpoint_url: str) -> bool:
+def _certificate(ca: Path) -> dict[str, str]:
+    """Make a certificate that `ca` vouches for; returns what tells the local AWS of both."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(ca)
+    own = ca.with_name("aws.pem")
+    authority.issue_cert(_HOST).private_key_and_cert_chain_pem.write_to_path(own)
+    return {
+        "AWS_CA_BUNDLE": str(ca),
+        "MINISTACK_SSL_CERT": str(own),
+        "MINISTACK_SSL_KEY": str(own),
+        "USE_SSL": "1",
+    }
+
+
+def _answers(endpoint_url: str, ca: Path | None) -> bool:
     try:
-        reply = urllib3.request(
-            "GET", f"{endpoint_url}/_ministack/ready", retries=False, timeout=1.0
-        )
+        with urllib3.PoolManager(ca_certs=ca and str(ca), retries=False, timeout=1.0) as pool:
+            reply = pool.request("GET", f"{endpoint_url}/_ministack/ready")
     except urllib3.exceptions.HTTPError:
         return False
     return reply.status == 200

@@ -7,14 +7,16 @@ import json
 import random
 import re
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -63,17 +65,30 @@ class _Injection:
 
 
 class FaultProxy:
-    """Where to inject faults; every method may be called from any thread.
-
-    Set `upstream` to the endpoint of the local AWS before the first call comes through.
-    """
+    """Where to inject faults; every method may be called from any thread."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.upstream = ""
+        self._upstream = urlsplit("")
+        self._tls: ssl.SSLContext | None = None
         self.injected: Counter[tuple[str, Fault]] = Counter()
         self._lock = threading.Lock()
         self._injections: list[_Injection] = []
+
+    def forward_to(self, endpoint_url: str, ca: Path | None = None) -> None:
+        """Say where the local AWS is before the first call comes through.
+
+        `ca` vouches for an https one; None for a plain one.
+        """
+        self._upstream = urlsplit(endpoint_url)
+        self._tls = None if ca is None else ssl.create_default_context(cafile=ca)
+
+    def connection(self) -> HTTPConnection:
+        """Return a connection of the caller's own to the local AWS, not yet open."""
+        host, port = self._upstream.hostname or "", self._upstream.port
+        if self._tls is None:
+            return HTTPConnection(host, port, timeout=_UPSTREAM_SECONDS)
+        return HTTPSConnection(host, port, timeout=_UPSTREAM_SECONDS, context=self._tls)
 
     def inject(
         self,
@@ -200,9 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         return form.get("Action", [None])[0]
 
     def _forward(self, body: bytes, *, answer: bool) -> None:
-        address = urlsplit(self.server.proxy.upstream)
-        upstream = HTTPConnection(address.hostname or "", address.port, timeout=_UPSTREAM_SECONDS)
         # A connection for each call, so that none has grown stale and breaks by itself.
+        upstream = self.server.proxy.connection()
         try:
             with closing(upstream):
                 upstream.putrequest(

@@ -31,7 +31,7 @@ def _instructions(environment: LocalEnvironment, user_id: str) -> str:
     return f"""
 Everything is up; Ctrl-C ends it. In another terminal, in this folder:
 
-  export AWS_ENDPOINT_URL={environment.aws.endpoint_url}
+  export AWS_ENDPOINT_URL={environment.aws.endpoint_url} AWS_CA_BUNDLE={environment.aws.ca}
   export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=eu-west-1
 
 Send a request:

@@ -73,7 +73,7 @@ def staged(plan: Plan, logs: Path, template: Path) -> Iterator["Stage"]:
         ) as base_url,
         ThreadPoolExecutor(_CALLERS) as callers,
     ):
-        proxy.upstream = aws.endpoint_url
+        proxy.forward_to(aws.endpoint_url, aws.ca)
         partoo = PartooControl(base_url)
         partoo.add_users(*(User(user_id) for user_id in plan.users))
         parameters = {

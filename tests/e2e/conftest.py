@@ -38,7 +38,7 @@ def proxy() -> Iterator[FaultProxy]:
 @pytest.fixture(scope="session")
 def aws(logs: Path, proxy: FaultProxy) -> Iterator[LocalAws]:
     with local_aws(logs, functions_endpoint_url=proxy.url) as running:
-        proxy.upstream = running.endpoint_url
+        proxy.forward_to(running.endpoint_url, running.ca)
         yield running
 
 

@@ -65,7 +65,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture
 def proxy(upstream: Upstream) -> Iterator[FaultProxy]:
     with fault_proxy() as proxy:
-        proxy.upstream = upstream.url
+        proxy.forward_to(upstream.url)
         yield proxy
 
 
