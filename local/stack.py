@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,6 +17,7 @@ from local.processes import run
 _SAM = REPOSITORY / ".venv/sam/bin/sam"
 # The local AWS runs the functions in its own interpreter, whatever the template's runtime.
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
+_REFUSED_TYPE = "AWS::SecretsManager::ResourcePolicy"
 _BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessageBatch"}
 
 
@@ -74,10 +76,15 @@ def deploy(
     # A file takes any value as it is; on the command line spaces and quotes would need escaping.
     overrides = aws.logs / f"{name}-parameters.yaml"
     overrides.write_text(yaml.safe_dump(dict(parameters)))
+    document = yaml.safe_load(template.read_text(encoding="utf-8"))
+    secret_policies = _take_secret_policies(document)
+    # Beside the built one, from where its paths lead to what was built.
+    known = template.with_name(f"{name}.yaml")
+    known.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     sam(
         "deploy",
         "--template-file",
-        str(template),
+        str(known),
         "--stack-name",
         name,
         "--parameter-overrides",
@@ -86,6 +93,9 @@ def deploy(
         "CAPABILITY_IAM",
         "CAPABILITY_AUTO_EXPAND",
         "--resolve-s3",
+        "--tags",
+        "application=partoo-reinvite",
+        "environment=local",
         "--no-confirm-changeset",
         "--no-fail-on-empty-changeset",
         "--no-progressbar",
@@ -100,9 +110,14 @@ def deploy(
         TableName=outputs["TableName"],
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
     )
-    aws.client("secretsmanager").put_secret_value(
-        SecretId=outputs["ApiKeySecretArn"], SecretString=api_key
-    )
+    secrets = aws.client("secretsmanager")
+    secrets.put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=api_key)
+    for policy in secret_policies:
+        secrets.put_resource_policy(
+            SecretId=outputs["ApiKeySecretArn"],
+            ResourcePolicy=json.dumps(policy["ResourcePolicy"]),
+            BlockPublicPolicy=policy["BlockPublicPolicy"],
+        )
     return DeployedStack(
         name=name,
         request_queue_url=outputs["RequestQueueUrl"],
@@ -128,6 +143,13 @@ def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
     if alias:
         version = client.publish_version(FunctionName=name)["Version"]
         client.update_alias(FunctionName=name, Name=alias, FunctionVersion=version)
+
+
+def _take_secret_policies(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Take them out of a template, because the local CloudFormation refuses one with them."""
+    resources = document["Resources"]
+    names = [name for name, each in resources.items() if each["Type"] == _REFUSED_TYPE]
+    return [resources.pop(name)["Properties"] for name in names]
 
 
 def _translate_permissions(aws: LocalAws, stack_name: str) -> None:

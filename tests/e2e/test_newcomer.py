@@ -113,6 +113,7 @@ class Newcomer:
             region_name=self.environment["AWS_DEFAULT_REGION"],
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            verify=self.environment["AWS_CA_BUNDLE"],
         )
         name = operation.replace("-", "_")
         model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name])
@@ -204,7 +205,9 @@ def _breaks_and_mends(newcomer: Newcomer, local: Terminal, user: str) -> None:
 
 def _subscribes_to_alarms(newcomer: Newcomer) -> str:
     """In place of an e-mail address: the URL of a queue."""
-    aws = LocalAws(newcomer.environment["AWS_ENDPOINT_URL"], newcomer.clone)
+    typed = newcomer.environment
+    ca = Path(typed["AWS_CA_BUNDLE"])
+    aws = LocalAws(typed["AWS_ENDPOINT_URL"], newcomer.clone, ca=ca)
     return subscribe_queue(aws, "calls", _output(newcomer, "AlarmTopicArn"))
 
 

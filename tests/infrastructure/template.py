@@ -57,6 +57,12 @@ def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def statements(name: str) -> list[dict[str, Any]]:
+    """What a function's role allows, whatever the parameters are."""
+    own = [each for policy in function(name)["Policies"] for each in policy["Statement"]]
+    return [each for each in own if "If" not in each]
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 

@@ -1,0 +1,121 @@
+"""All that is kept is encrypted: with keys of AWS, or with the one that is given."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.template import (
+    PARAMETERS,
+    RESOURCES,
+    TEMPLATE,
+    function,
+    resources_of_type,
+)
+
+KEY = {"Ref": "KmsKeyArn"}
+NOTHING = {"Ref": "AWS::NoValue"}
+FUNCTIONS = resources_of_type("AWS::Serverless::Function")
+QUEUES = resources_of_type("AWS::SQS::Queue")
+LOG_GROUPS = resources_of_type("AWS::Logs::LogGroup")
+
+
+def key_or(otherwise: object) -> dict[str, Any]:
+    return {"If": ["HasKmsKey", KEY, otherwise]}
+
+
+class TestWithTheGivenKey:
+    def test_is_whatever_can_be(self) -> None:
+        """A resource that is added must be encrypted too, or be none that keeps anything."""
+        encrypted = {name for name, each in RESOURCES.items() if "HasKmsKey" in repr(each)}
+        keeping = (
+            "AWS::DynamoDB::Table",
+            "AWS::Logs::LogGroup",
+            "AWS::SNS::Topic",
+            "AWS::SQS::Queue",
+            "AWS::SecretsManager::Secret",
+        )
+
+        assert encrypted - FUNCTIONS.keys() == {
+            name for name, each in RESOURCES.items() if each["Type"] in keeping
+        }
+
+    @pytest.mark.parametrize(
+        ("arn", "allowed"),
+        [
+            ("", True),
+            ("arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", True),
+            ("arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef", True),
+            # Permissions on an alias's ARN are permissions on nothing.
+            ("arn:aws:kms:eu-west-1:123456789012:alias/mine", False),
+            ("alias/mine", False),
+            ("1234abcd-12ab-34cd-56ef-1234567890ab", False),
+            ("arn:aws:kms:eu-west-1:123456789012:key/*", False),
+        ],
+    )
+    def test_only_a_key_itself_can_be_given(self, arn: str, allowed: bool) -> None:
+        assert bool(re.fullmatch(PARAMETERS["KmsKeyArn"]["AllowedPattern"], arn)) is allowed
+
+    def test_is_a_choice(self) -> None:
+        assert PARAMETERS["KmsKeyArn"]["Default"] == ""
+        assert TEMPLATE["Conditions"]["HasKmsKey"] == {"Not": [{"Equals": [KEY, ""]}]}
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_a_function_may_use_that_key_through_these_services_and_no_other(
+        self, name: str
+    ) -> None:
+        (conditional,) = [
+            each["If"]
+            for policy in function(name)["Policies"]
+            for each in policy["Statement"]
+            if "If" in each
+        ]
+        condition, statement, otherwise = conditional
+
+        assert (condition, otherwise) == ("HasKmsKey", NOTHING)
+        assert statement == {
+            "Sid": "UseTheKmsKey",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": KEY,
+            "Condition": {
+                "StringEquals": {
+                    "kms:ViaService": [
+                        {"Sub": f"{service}.${{AWS::Region}}.amazonaws.com"}
+                        for service in ("dynamodb", "secretsmanager", "sns", "sqs")
+                    ]
+                }
+            },
+        }
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_is_encrypted_one_way_or_the_other(name: str) -> None:
+    queue = QUEUES[name]
+
+    # SQS refuses a queue with both.
+    assert queue["KmsMasterKeyId"] == key_or(NOTHING)
+    assert queue["SqsManagedSseEnabled"] == {"If": ["HasKmsKey", NOTHING, True]}
+    assert queue["KmsDataKeyReusePeriodSeconds"] == {"If": ["HasKmsKey", 3600, NOTHING]}
+
+
+def test_the_ledger_is_encrypted() -> None:
+    assert RESOURCES["InvitationTable"]["Properties"]["SSESpecification"] == {
+        "SSEEnabled": True,
+        "SSEType": "KMS",
+        "KMSMasterKeyId": key_or(NOTHING),
+    }
+
+
+def test_the_results_are_encrypted() -> None:
+    assert RESOURCES["ResultTopic"]["Properties"]["KmsMasterKeyId"] == key_or("alias/aws/sns")
+
+
+def test_alarms_can_reach_their_topic() -> None:
+    """CloudWatch may not use the AWS-managed key; a given one's policy can let it."""
+    assert RESOURCES["AlarmTopic"]["Properties"]["KmsMasterKeyId"] == key_or(NOTHING)
+
+
+def test_the_secret_and_the_logs_are_encrypted() -> None:
+    assert RESOURCES["ApiKeySecret"]["Properties"]["KmsKeyId"] == key_or(NOTHING)
+    assert [each["KmsKeyId"] for each in LOG_GROUPS.values()] == [key_or(NOTHING)] * 2
