@@ -1,12 +1,14 @@
 """`make deploy` as an engineer runs it, to an account of its own."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.aws import REPOSITORY, LocalAws, local_aws
+from local.aws import LocalAws, local_aws
+from tests.e2e.clone import clone
 from tests.e2e.conftest import environment_of_make
 
 _SECONDS = 180
@@ -20,10 +22,22 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield running
 
 
-def _deploy(account: LocalAws, environment: str) -> "subprocess.CompletedProcess[str]":
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone whose template has no policy for the secret, which the local AWS cannot make."""
+    tree = clone(tmp_path_factory.mktemp("tree"))
+    template = tree / "template.yaml"
+    text = template.read_text(encoding="utf-8")
+    without = re.sub(r"\n  ApiKeySecretPolicy:\n(    .*\n|\n)+", "\n", text)
+    assert "AWS::SecretsManager::ResourcePolicy" not in without
+    template.write_text(without, encoding="utf-8")
+    return tree
+
+
+def _deploy(account: LocalAws, tree: Path, environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["make", "deploy", f"ENV={environment}"],  # noqa: S607  # whichever runs the tests
-        cwd=REPOSITORY,
+        cwd=tree,
         env=environment_of_make(account),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -34,8 +48,8 @@ def _deploy(account: LocalAws, environment: str) -> "subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def deployed(account: LocalAws) -> "subprocess.CompletedProcess[str]":
-    return _deploy(account, "dev")
+def deployed(account: LocalAws, tree: Path) -> "subprocess.CompletedProcess[str]":
+    return _deploy(account, tree, "dev")
 
 
 def test_deploys_what_was_built(
@@ -68,24 +82,33 @@ def test_keeps_what_the_settings_say(
     assert parameters["PendingEventSource"] == "crm.dev"
 
 
-def test_refuses_an_environment_that_there_is_not(account: LocalAws) -> None:
-    done = _deploy(account, "prod")
+def test_refuses_an_environment_that_there_is_not(account: LocalAws, tree: Path) -> None:
+    done = _deploy(account, tree, "prod")
 
     assert done.returncode != 0
     assert "ENV='prod' is none of samconfig.toml's: dev, sandbox, production." in done.stderr
 
 
-def test_refuses_production_from_a_tree_that_is_not_committed(
-    account: LocalAws, tmp_path: Path
-) -> None:
-    stray = REPOSITORY / f"stray-{tmp_path.name}"
-    stray.touch()
-    try:
-        done = _deploy(account, "production")
-    finally:
-        stray.unlink()
+def test_refuses_production_what_is_not_committed(account: LocalAws, tree: Path) -> None:
+    _git(tree, "init")
+    _git(tree, "add", ".")
+    _git(tree, "commit", "--message", "all but one file")
+    (tree / "stray.py").touch()
+
+    done = _deploy(account, tree, "production")
 
     assert done.returncode != 0
     assert "Commit first" in done.stderr
+    assert "?? stray.py" in done.stderr
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
     assert "partoo-reinvite" not in {each["StackName"] for each in stacks}
+
+
+def _git(tree: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    subprocess.run(
+        ["git", *identity, *arguments],  # noqa: S607  # whichever there is
+        cwd=tree,
+        check=True,
+        capture_output=True,
+    )

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import threading
@@ -21,9 +20,10 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from local.aws import REPOSITORY, LocalAws, clean_environment
+from local.aws import LocalAws, clean_environment
 from local.partoo.control import PartooControl
 from local.stack import subscribe_queue
+from tests.e2e.clone import clone
 from tests.metrics import points
 
 _SECONDS = 180
@@ -138,19 +138,7 @@ class Newcomer:
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Newcomer:
     """Somebody with a copy of what is here; only the installed tools are there already."""
-    clone = tmp_path / "partoo-reinvite"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(REPOSITORY / name, clone / name, follow_symlinks=False)
-    (clone / ".venv").symlink_to(REPOSITORY / ".venv")
-    return Newcomer(clone)
+    return Newcomer(clone(tmp_path))
 
 
 def test_a_newcomer_finds_out_what_is_wrong_and_mends_it(newcomer: Newcomer) -> None:
