@@ -7,8 +7,11 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import EVENT_ALIASES
 
 from invitations.bootstrap import sdk_session
+
+SERVICES = ("dynamodb", "secretsmanager", "sns", "sqs")
 
 
 @pytest.fixture
@@ -42,7 +45,15 @@ def test_a_call_goes_on_with_the_trace(request_of_a_transaction: Any) -> None:
     assert "X-Amzn-Trace-Id" in request_of_a_transaction["headers"]
 
 
-@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sns", "sqs"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_in_use_is_called_by_an_old_name(service: str) -> None:
+    client = sdk_session().create_client(service, "eu-west-1")
+    name = client.meta.service_model.service_id.hyphenize()
+
+    assert name not in EVENT_ALIASES
+
+
+@pytest.mark.parametrize("service", ["dynamodb", "secrets-manager", "sns", "sqs"])
 def test_no_handler_of_a_service_in_use_asks_for_a_place_in_the_order(service: str) -> None:
     of_this_or_all = [
         each for each in BUILTIN_HANDLERS if each[0].split(".")[1:2] in ([], [service])
