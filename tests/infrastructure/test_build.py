@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 
 from tests.infrastructure.test_template import ENVIRONMENT
 
@@ -31,11 +32,47 @@ OPERATIONS = {
     "sqs": {"SendMessage", "SendMessageBatch"},
 }
 SERVICES = OPERATIONS.keys()
+# Regions may open that this version of botocore does not know.
+NEW_REGIONS = {"aws": ["eu-new-9"], "aws-cn": ["cn-new-9"], "aws-us-gov": ["us-gov-new-9"]}
 # PEP 552: the interpreter's magic number, then the flags: named by a hash, and that not checked.
 HASHED_AND_UNCHECKED = (1).to_bytes(4, "little")
 MAGIC_BYTES = 4
 # The dates in a zip that `sam deploy` makes.
 ZIP_EPOCH = 315_532_800
+
+
+# Where the call of a client of each service would go, and for which region it is signed.
+ADDRESSES = """
+import json
+import sys
+from botocore.session import Session
+
+class Seen(Exception):
+    pass
+
+CALLS = {
+    "dynamodb": ("get_item", {"TableName": "any", "Key": {"pk": {"S": "any"}}}),
+    "secretsmanager": ("get_secret_value", {"SecretId": "any"}),
+    "sns": ("publish", {"TopicArn": "any", "Message": "any"}),
+    "sqs": ("send_message", {"QueueUrl": "any", "MessageBody": "any"}),
+}
+session = Session()
+session.set_credentials("any", "any")
+addresses = {}
+for region in json.loads(sys.argv[1]):
+    for service, (operation, parameters) in CALLS.items():
+        client = session.create_client(service, region)
+        def note(request, **_):
+            scope = str(request.headers["Authorization"]).split("Credential=")[1].split("/")[2:4]
+            addresses[f"{service} in {region}"] = [request.url, *scope]
+            raise Seen
+        client.meta.events.register("before-send", note)
+        try:
+            getattr(client, operation)(**parameters)
+        except Seen:
+            pass
+print(json.dumps(addresses))
+"""
 
 
 @dataclass(frozen=True)
@@ -74,10 +111,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     return artifacts
 
 
-def run_from(built: Artifacts, program: str) -> "subprocess.CompletedProcess[str]":
+def run_from(built: Artifacts, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a program that finds the artifacts and the standard library, and nothing else."""
     return subprocess.run(
-        [sys.executable, "-S", "-B", "-v", "-c", program],
+        [sys.executable, "-S", "-B", "-v", "-c", program, *arguments],
         env={
             **ENVIRONMENT,
             "AWS_DEFAULT_REGION": "eu-west-1",
@@ -161,6 +198,27 @@ class TestSdkData:
         assert aws["services"].keys() == SERVICES
         assert "eu-west-1" in aws["regions"]
         assert all(each["services"].keys() <= SERVICES for each in partitions)
+
+    def test_sends_calls_where_the_whole_data_does_in_every_region(self, built: Artifacts) -> None:
+        partitions = Loader().load_data("partitions")["partitions"]
+        regions = [
+            region
+            for partition in partitions
+            for region in (*partition["regions"], *NEW_REGIONS.get(partition["id"], ()))
+            if not region.endswith("-global")
+        ]
+        trimmed = run_from(built, ADDRESSES, json.dumps(regions))
+        whole = subprocess.run(
+            [sys.executable, "-c", ADDRESSES, json.dumps(regions)],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert len(regions) > 40
+        assert len(json.loads(whole.stdout)) == len(regions) * len(SERVICES)
+        assert json.loads(trimmed.stdout) == json.loads(whole.stdout)
 
     @pytest.mark.parametrize("service", SERVICES)
     def test_describes_the_operations_in_use_and_all_of_their_shapes(
