@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from botocore.config import Config as SdkConfig
+from botocore.credentials import CredentialResolver, EnvProvider
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.hooks import HierarchicalEmitter
 from botocore.session import Session
@@ -35,6 +36,8 @@ SDK_CONFIG = SdkConfig(
     # what the adapters hand over is typed, and AWS checks it again.
     user_agent="partoo-reinvite",
     parameter_validation=False,
+    # The API is called without a proxy as well; each client would search the environment for some.
+    proxies={},
 )
 
 # As botocore's events have them.
@@ -116,6 +119,9 @@ def sdk_session() -> Session:
     events = HierarchicalEmitter()
     session = Session(event_hooks=events, include_builtin_handlers=False)
     session.register_component("event_emitter", events)
+    # A function's credentials are in its environment. Two of the places where botocore would look
+    # after it have HTTP clients of their own.
+    session.register_component("credential_provider", CredentialResolver([EnvProvider()]))
     # Of botocore's 127 handlers 117 are for services that are not called here, and every client
     # would get copies of them. The second part of an event's name, if any, is the service.
     for event, handler, *_ in BUILTIN_HANDLERS:
