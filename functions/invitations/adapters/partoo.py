@@ -7,16 +7,17 @@ it may be repeated is whether its first byte left (RFC 9110 §9.2.2), so the con
 import re
 import ssl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, Timeout
+from urllib3 import BaseHTTPResponse, HTTPResponse, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from invitations.adapters.watchdog import Watchdog
@@ -81,40 +82,34 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
-    def __init__(self, *arguments: Any, parts: Mapping[str, Any], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ConnectionCls = partial(_Connection, **parts)  # type: ignore[assignment]  # makes them
-
-
-class _TlsPool(HTTPSConnectionPool):
-    def __init__(self, *arguments: Any, parts: Mapping[str, Any], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ConnectionCls = partial(_TlsConnection, **parts)  # type: ignore[assignment]  # as above
-
-
 class PartooApi:
     """Calls the API at `base_url` and gives up after `timeout_seconds` without an answer."""
 
     def __init__(
         self, base_url: str, timeout_seconds: float, clock: Clock, connections: int
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        url = parse_url(base_url)
+        self._path = (url.path or "").rstrip("/")
         self._clock = clock
-        self._timeout = Timeout(
-            connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), read=timeout_seconds
-        )
-        self._pools = PoolManager(
-            maxsize=connections,
-            retries=False,
-            timeout=self._timeout,
-            ssl_context=_tls_context() if base_url.startswith("https:") else None,
-        )
-        parts = {"clock": clock, "watchdog": Watchdog(timeout_seconds)}
-        self._pools.pool_classes_by_scheme = {  # the values only make pools
-            "http": partial(_Pool, parts=parts),  # type: ignore[dict-item]
-            "https": partial(_TlsPool, parts=parts),  # type: ignore[dict-item]
+        options: Any = {
+            "host": url.host,
+            "port": url.port,
+            "maxsize": connections,
+            "retries": False,
+            "timeout": Timeout(
+                connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds), read=timeout_seconds
+            ),
         }
+        parts: Any = {"clock": clock, "watchdog": Watchdog(timeout_seconds)}
+        # One host, so one pool: a PoolManager would look for it anew at each call.
+        self._pool: HTTPConnectionPool
+        if url.scheme == "https":
+            self._pool = HTTPSConnectionPool(**options, ssl_context=_tls_context())
+            made_by: Any = partial(_TlsConnection, **parts)
+        else:
+            self._pool = HTTPConnectionPool(**options)
+            made_by = partial(_Connection, **parts)
+        self._pool.ConnectionCls = made_by
 
     def invite(self, user_id: str, api_key: str) -> CallOutcome:
         return self._call("POST", f"/user/{quote(user_id, safe='')}/invite", api_key)
@@ -136,9 +131,9 @@ class PartooApi:
     ) -> CallOutcome:
         _departure.noted = False
         try:
-            response = self._pools.request(
+            response = self._pool.urlopen(
                 method,
-                self._base_url + target,
+                self._path + target,
                 headers={
                     API_KEY_HEADER: api_key,
                     "Accept": "application/json",
