@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 ENVIRONMENTS = project aws sam
 # Installed when they are first needed: running and deploying can do without, and checkov alone takes
 # 20 s and 220 MB.
-LATER = checkov
+LATER = checkov audit
 INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
 BIN = .venv/project/bin
 EXAMPLES = $(wildcard examples/*/*.yaml)
@@ -75,6 +75,10 @@ lint: setup .venv/checkov/.installed ## ruff, mypy, cfn-lint, sam validate, chec
 
 # With a key of its vendor's platform it would send what it finds there.
 	@env -u BC_API_KEY -u PRISMA_API_URL $(LOCALLY) .venv/checkov/bin/checkov --file template.yaml
+
+.PHONY: audit
+audit: setup .venv/audit/.installed ## ask PyPI whether a vulnerability of a pinned package is known
+	@$(BIN)/python -m local audit
 
 # What was built without the runtime's interpreter must not be taken for what is built with it.
 BYTECODE ?= python3.13
