@@ -37,8 +37,16 @@ def commands() -> list[Command]:
         Command(str(path.relative_to(REPOSITORY)), line.strip())
         for path in DOCS
         for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
+        if block["language"] == "sh"
         for line in block["text"].splitlines()
     ]
+
+
+def key_policy(**names: str) -> str:
+    """The policy of a KMS key in docs/security.md, with these in place of its capitals."""
+    text = (REPOSITORY / "docs/security.md").read_text(encoding="utf-8")
+    (policy,) = [each["text"] for each in _BLOCK.finditer(text) if each["language"] == "json"]
+    return re.sub("|".join(names), lambda name: names[name[0]], policy)
 
 
 def blocks_without_language() -> list[str]:
@@ -47,7 +55,7 @@ def blocks_without_language() -> list[str]:
         block["text"]
         for path in DOCS
         for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
-        if block["language"] != "sh"
+        if block["language"] not in ("json", "sh")
     ]
 
 

@@ -14,8 +14,12 @@ from botocore.exceptions import ClientError
 from local.aws import REGION, LocalAws
 from local.partoo.control import PartooControl, running_stand_in
 from local.stack import deploy
+from tests.documents import key_policy
 from tests.e2e.outside import Outside
 from tests.infrastructure.template import RESOURCES
+
+# One stack for all of them.
+pytestmark = pytest.mark.xdist_group("lockdown")
 
 REFUSALS = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 # Twelve digits are another account's key to everything there.
@@ -157,7 +161,8 @@ def test_what_keeps_something_is_tagged(locked: Outside) -> None:
 @pytest.fixture(scope="module")
 def locked(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
     """A stack that is given a KMS key."""
-    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    policy = key_policy(ACCOUNT="000000000000", REGION=REGION, NAME="locked")
+    key = aws.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
     api_key = "e2e-locked-key"
     with running_stand_in(api_key, requests_per_minute=10_000) as base_url:
         parameters = {

@@ -1,10 +1,12 @@
 """All that is kept is encrypted: with keys of AWS, or with the one that is given."""
 
+import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from tests.documents import key_policy
 from tests.infrastructure.template import (
     PARAMETERS,
     RESOURCES,
@@ -114,6 +116,46 @@ def test_the_results_are_encrypted() -> None:
 def test_alarms_can_reach_their_topic() -> None:
     """CloudWatch may not use the AWS-managed key; a given one's policy can let it."""
     assert RESOURCES["AlarmTopic"]["Properties"]["KmsMasterKeyId"] == key_or(NOTHING)
+
+
+class TestThePolicyOfTheGivenKey:
+    """docs/security.md has it; the deployer gives it to the key."""
+
+    POLICY = json.loads(key_policy(ACCOUNT="123456789012", REGION="eu-west-1", NAME="stack"))
+    # Physical names begin with the stack's and a hyphen, log groups' too.
+    ENCRYPTED: ClassVar = {
+        "events.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
+        "cloudwatch.amazonaws.com": ("sns:topicArn", "arn:aws:sns:eu-west-1:123456789012:stack-*"),
+        "logs.eu-west-1.amazonaws.com": (
+            "logs:arn",
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/stack-*",
+        ),
+    }
+
+    def test_lets_each_service_use_it_for_what_it_delivers_here_and_for_nothing_else(self) -> None:
+        account, *services = self.POLICY["Statement"]
+
+        assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+        assert {each["Principal"]["Service"]: each["Condition"] for each in services} == {
+            service: {"ArnLike": {f"kms:EncryptionContext:aws:{name}": arn}}
+            for service, (name, arn) in self.ENCRYPTED.items()
+        }
+
+    def test_names_every_service_that_delivers_to_something_encrypted(self) -> None:
+        """Those that the stack's own policies let in, and CloudWatch Logs."""
+        let_in = {
+            statement["Principal"]["Service"]
+            for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+            for policy in resources_of_type(kind).values()
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Allow"
+        }
+
+        assert self.ENCRYPTED.keys() == {*let_in, "logs.eu-west-1.amazonaws.com"}
+
+    def test_fits_the_log_groups_names(self) -> None:
+        for group in LOG_GROUPS.values():
+            assert group["LogGroupName"]["Sub"].startswith("/aws/lambda/${AWS::StackName}-")
 
 
 def test_the_secret_and_the_logs_are_encrypted() -> None:
