@@ -14,12 +14,23 @@ from urllib.parse import urljoin
 import urllib3
 
 from local.errors import LocalStackError
-from local.partoo.state import ANY_SEARCH, ANY_USER, Answer, Call, Operation, User
+from local.partoo.state import (
+    ANY_KEY_LIST,
+    ANY_SEARCH,
+    ANY_USER,
+    Answer,
+    ApiKey,
+    Call,
+    Operation,
+    User,
+)
 
 __all__ = [
+    "ANY_KEY_LIST",
     "ANY_SEARCH",
     "ANY_USER",
     "Answer",
+    "ApiKey",
     "Call",
     "ControlError",
     "PartooControl",
@@ -66,7 +77,16 @@ class PartooControl:
         self._send("PUT", "churn", {"accepting": accepting, "appearing": appearing})
 
     def set_key(self, api_key: str) -> None:
+        """Let this be the only key that there is."""
         self._send("PUT", "key", {"api_key": api_key})
+
+    def add_key(self, key: ApiKey) -> None:
+        """Accept this key too; one with a known value replaces the other."""
+        self._send("POST", "keys", {"key": asdict(key)})
+
+    def revoke_key(self, api_key: str) -> None:
+        """Accept a key no longer, as of the next call."""
+        self._send("POST", "revocations", {"api_key": api_key})
 
     def set_requests_per_minute(self, requests_per_minute: int) -> None:
         self._send("PUT", "quota", {"requests_per_minute": requests_per_minute})
@@ -75,8 +95,9 @@ class PartooControl:
         """Set what this user's next invite calls are answered with, one answer for each call.
 
         Takes the place of what was left of an earlier script. `ANY_USER` stands for every user
-        without a script of their own. `ANY_SEARCH` stands for searches; there, a 200 without a body
-        is answered as if it were not scripted, only with the script's headers and delays.
+        without a script of their own. `ANY_SEARCH` stands for searches, `ANY_KEY_LIST` for lists of
+        keys; there, a 200 without a body is answered as if it were not scripted, only with the
+        script's headers and delays.
         """
         payload = {"user_id": user_id, "answers": [asdict(answer) for answer in answers]}
         self._send("PUT", "script", payload)
@@ -121,7 +142,7 @@ class PartooControl:
         self._send("POST", "release")
 
     def reset(self) -> None:
-        """Empty users, scripts and log, take back key, quota and churn, release held answers."""
+        """Empty users, scripts and log, take back keys, quota and churn, release held answers."""
         self._send("POST", "reset")
 
     def _send(self, method: str, command: str, payload: dict[str, Any] | None = None) -> Any:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from local.partoo.state import Answer, PartooState, Request, User
+from local.partoo.state import Answer, ApiKey, PartooState, Request, User
 
 _HOLD_LIMIT_SECONDS = 60.0
 
@@ -75,6 +75,10 @@ class StandInServer(ThreadingHTTPServer):
                 self.state.set_churn(int(payload["accepting"]), int(payload["appearing"]))
             case "PUT", "/_control/key":
                 self.state.set_key(payload["api_key"])
+            case "POST", "/_control/keys":
+                self.state.add_key(ApiKey(**payload["key"]))
+            case "POST", "/_control/revocations":
+                self.state.revoke_key(payload["api_key"])
             case "PUT", "/_control/quota":
                 self.state.set_requests_per_minute(int(payload["requests_per_minute"]))
             case "PUT", "/_control/script":

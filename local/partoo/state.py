@@ -1,4 +1,4 @@
-"""What the stand-in knows and how it decides: users, key, 5-minute rule, quota, scripts, call log.
+"""What the stand-in knows and how it decides: users, keys, 5-minute rule, quota, scripts, call log.
 
 No sockets and no sleeping: a request comes in as data, an answer goes out as data, and the clock
 is passed in.
@@ -13,15 +13,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from http.client import responses
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
-Operation = Literal["invite", "search", "other"]
+Operation = Literal["invite", "search", "keys", "other"]
 KeyCheck = Literal["right", "wrong", "missing"]
 
 ANY_USER = "*"
 ANY_SEARCH = "?search"
+ANY_KEY_LIST = "?keys"
 QUOTA_PERIOD_SECONDS = 60.0
 
 _ROLES = ("PROVIDER", "ORG_ADMIN", "GROUP_MANAGER", "BUSINESS_MANAGER", "PUBLISHER")
@@ -40,9 +42,13 @@ _SHOWN_FIELDS = (
     "created_at",
     "business_ids",
 )
-_USERS_PER_PAGE = 30
+_ITEMS_PER_PAGE = 30
+
+_READS: Mapping[Operation, str] = {"search": ANY_SEARCH, "keys": ANY_KEY_LIST}
+"""What is asked for with GET, and whose script answers it."""
 
 _ROLE = f"({'|'.join(_ROLES)})"
+_PER_PAGE = "[1-9][0-9]?|100"
 # No number may have more digits than int() reads.
 _SEARCH_GRAMMAR = {
     "status": "active|invited",
@@ -53,10 +59,11 @@ _SEARCH_GRAMMAR = {
     "role": f"{_ROLE}(,{_ROLE})*",
     "org_id": "-?[0-9]{1,4000}",
     "page": "[1-9][0-9]{0,3999}",
-    "per_page": "[1-9][0-9]?|100",
+    "per_page": _PER_PAGE,
     "display_business_ids": "True|False",
     "order_by": "-?(email|first_name|last_name|role|org_id|group_id|status)",
 }
+_KEY_LIST_GRAMMAR = {"status": "active|inactive|disabled|expired", "per_page": _PER_PAGE}
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,34 @@ class User:
             raise ValueError(f"A user has one of the roles {', '.join(_ROLES)}, not {self.role!r}.")
         if not self.email:
             object.__setattr__(self, "email", f"{self.id}@example.com")
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key to the API, with the vendor's date of its expiry (`yyyy-mm-dd`) or None for never.
+
+    `may_list` means that its owner may see the organisation's keys. Raises `ValueError` for a date
+    that there is not.
+    """
+
+    value: str
+    expiration_date: str | None = None
+    may_list: bool = True
+    revoked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.expiration_date is not None:
+            date.fromisoformat(self.expiration_date)
+
+    def status(self, now: float) -> str:
+        if self.revoked:
+            return "disabled"
+        # Who wants a key to expire today has to revoke it, says the vendor: on its date it is over.
+        # In which time zone the date begins is not documented.
+        today = datetime.fromtimestamp(now, UTC).date()
+        if self.expiration_date is not None and date.fromisoformat(self.expiration_date) <= today:
+            return "expired"
+        return "active"
 
 
 _FILTERS: Mapping[str, Callable[[User, str], bool]] = {
@@ -219,7 +254,8 @@ class PartooState:
         Sequence numbers go on, so that a call answered after the reset cannot mark a newer one.
         """
         with self._lock:
-            self._api_key, self._requests_per_minute = self._initial
+            api_key, self._requests_per_minute = self._initial
+            self._keys = {api_key: ApiKey(api_key)}
             self._users: dict[str, User] = {}
             self._last_found: tuple[dict[str, str], list[User]] | None = None
             self._churn = (0, 0)
@@ -253,8 +289,19 @@ class PartooState:
             self._churn = accepting, appearing
 
     def set_key(self, api_key: str) -> None:
+        """Let this be the only key that there is."""
         with self._lock:
-            self._api_key = api_key
+            self._keys = {api_key: ApiKey(api_key)}
+
+    def add_key(self, key: ApiKey) -> None:
+        """Accept this key too; one with a known value replaces the other."""
+        with self._lock:
+            self._keys[key.value] = key
+
+    def revoke_key(self, api_key: str) -> None:
+        """Accept a key no longer, as of the next call. Raises `KeyError` for an unknown one."""
+        with self._lock:
+            self._keys[api_key] = replace(self._keys[api_key], revoked=True)
 
     def set_requests_per_minute(self, requests_per_minute: int) -> None:
         with self._lock:
@@ -264,8 +311,8 @@ class PartooState:
         """Replace the answers that wait for this user's next invite calls.
 
         `ANY_USER` stands for any user, but a user's own script goes first. `ANY_SEARCH` stands for
-        searches; there, a 200 without a body is answered as if it were not scripted, only with the
-        script's headers and delays.
+        searches, `ANY_KEY_LIST` for lists of keys; there, a 200 without a body is answered as if it
+        were not scripted, only with the script's headers and delays.
         """
         with self._lock:
             self._scripts[user_id] = deque(answers)
@@ -281,27 +328,27 @@ class PartooState:
             now = self._clock()
             operation, user_id = _operation(request.target)
             invites = operation == "invite" and request.method == "POST"
-            searches = operation == "search" and request.method == "GET"
+            reads = operation in _READS and request.method == "GET"
             too_soon = invites and self._in_window(user_id, now)
 
             answer = None
             if invites:
                 answer = self._next_scripted(user_id, ANY_USER)
-            elif searches:
-                answer = self._next_scripted(ANY_SEARCH)
+            elif reads:
+                answer = self._next_scripted(_READS[operation])
             if answer is None and self._over_quota(now):
                 answer = Answer(status=429, headers={"Retry-After": "60"})
             else:
                 self._counted_at.append(now)
-                answer = answer or self._decide(request, operation, user_id, too_soon)
-                if searches and answer.status == 200 and not answer.has_body:
-                    decided = self._decide(request, operation, user_id, too_soon)
+                answer = answer or self._decide(request, operation, user_id, too_soon, now)
+                if reads and answer.status == 200 and not answer.has_body:
+                    decided = self._decide(request, operation, user_id, too_soon, now)
                     answer = replace(answer, status=decided.status, body=decided.body)
 
             email_sent = invites and answer.sends_email
             if email_sent:
                 self._last_email_at[user_id] = now
-            if searches and answer.status == 200 and answer.drop is None:
+            if reads and operation == "search" and answer.status == 200 and answer.drop is None:
                 self._apply_churn(now)
 
             self._last_sequence += 1
@@ -313,7 +360,7 @@ class PartooState:
                 path=request.target,
                 operation=operation,
                 user_id=user_id or None,
-                key=self._check_key(request),
+                key=self._check_key(request, now),
                 content_type=request.header("Content-Type"),
                 user_agent=request.header("User-Agent"),
                 status=None,
@@ -366,24 +413,28 @@ class PartooState:
             self._counted_at.popleft()
         return len(self._counted_at) >= self._requests_per_minute
 
-    def _check_key(self, request: Request) -> KeyCheck:
-        key = request.header("x-APIKey")
-        if key is None:
+    def _check_key(self, request: Request, now: float) -> KeyCheck:
+        value = request.header("x-APIKey")
+        if value is None:
             return "missing"
-        return "right" if key == self._api_key else "wrong"
+        key = self._keys.get(value)
+        return "right" if key is not None and key.status(now) == "active" else "wrong"
 
     def _decide(
-        self, request: Request, operation: Operation, user_id: str, too_soon: bool
+        self, request: Request, operation: Operation, user_id: str, too_soon: bool, now: float
     ) -> Answer:
         if operation == "other":
             return Answer(status=404)
         allowed = "POST" if operation == "invite" else "GET"
         if request.method != allowed:
             return Answer(status=405, headers={"Allow": allowed})
-        if self._check_key(request) != "right":
+        if self._check_key(request, now) != "right":
             return Answer(status=401)
+        query = dict(parse_qsl(request.target.partition("?")[2], keep_blank_values=True))
         if operation == "search":
-            return self._search(request.target.partition("?")[2])
+            return _refusal(query, _SEARCH_GRAMMAR) or self._search(query)
+        if operation == "keys":
+            return _refusal(query, _KEY_LIST_GRAMMAR) or self._list_keys(request, query, now)
         if _media_type(request.header("Content-Type")) != "application/json":
             return Answer(status=415)
         return self._invite(self._users.get(user_id), too_soon)
@@ -401,23 +452,33 @@ class PartooState:
             return _bad_request("An invitation was sent a moment ago")
         return Answer()
 
-    def _search(self, query: str) -> Answer:
-        wanted = dict(parse_qsl(query, keep_blank_values=True))
-        # Whether the vendor ignores an unknown parameter is not documented. Here it is refused, so
-        # that a misspelt filter does not pass for none.
-        refused = {
-            name: f"Not a valid parameter: {name}={value}"
-            for name, value in wanted.items()
-            if name not in _SEARCH_GRAMMAR or not re.fullmatch(_SEARCH_GRAMMAR[name], value)
+    def _list_keys(self, request: Request, wanted: Mapping[str, str], now: float) -> Answer:
+        # The vendor asks for a right to see keys, and documents no answer to who lacks it.
+        if not self._keys[request.header("x-APIKey") or ""].may_list:
+            return Answer(status=403)
+        statuses = {"inactive": ("disabled", "expired")}.get(
+            wanted.get("status", ""), (wanted.get("status"),)
+        )
+        found = [
+            _shown_key(number, key)
+            for number, key in enumerate(self._keys.values(), start=1)
+            if "status" not in wanted or key.status(now) in statuses
+        ]
+        per_page = int(wanted.get("per_page", _ITEMS_PER_PAGE))
+        listing = {
+            "page": 1,
+            "max_page": max(1, math.ceil(len(found) / per_page)),
+            "count": len(found),
+            "api_keys": found[:per_page],
         }
-        if refused:
-            return _bad_request(refused)
+        return Answer(body=json.dumps(listing))
 
+    def _search(self, wanted: Mapping[str, str]) -> Answer:
         found = self._find(
             {name: value for name, value in wanted.items() if name in (*_FILTERS, "order_by")}
         )
         page = int(wanted.get("page", 1))
-        per_page = int(wanted.get("per_page", _USERS_PER_PAGE))
+        per_page = int(wanted.get("per_page", _ITEMS_PER_PAGE))
         hidden = "business_ids" if wanted.get("display_business_ids") == "False" else None
         users = [
             {name: getattr(user, name) for name in _SHOWN_FIELDS if name != hidden}
@@ -447,6 +508,8 @@ def _operation(target: str) -> tuple[Operation, str]:
     match target.partition("?")[0].split("/"):
         case ["", "v2", "user", "search"]:
             return "search", ""
+        case ["", "v2", "api_keys"]:
+            return "keys", ""
         case ["", "v2", "user", user_id, "invite"]:
             return "invite", unquote(user_id)
     return "other", ""
@@ -467,6 +530,30 @@ def _documented_body(status: int) -> dict[str, Any]:
         case 404:
             return {"errors": {"json": "Resource not found"}}
     return {"errors": {"json": responses.get(status, "Unknown")}}
+
+
+def _refusal(wanted: Mapping[str, str], grammar: Mapping[str, str]) -> Answer | None:
+    # Whether the vendor ignores an unknown parameter is not documented. Here it is refused, so that
+    # a misspelt filter does not pass for none.
+    refused = {
+        name: f"Not a valid parameter: {name}={value}"
+        for name, value in wanted.items()
+        if name not in grammar or not re.fullmatch(grammar[name], value)
+    }
+    return _bad_request(refused) if refused else None
+
+
+def _shown_key(number: int, key: ApiKey) -> dict[str, Any]:
+    """A list never shows a key's value."""
+    return {
+        "id": number,
+        "label": f"Key {number}",
+        "user_id": "5d2c1b7e90f3a4468be01c57",
+        "user_role": "ORG_ADMIN",
+        "disabled": key.revoked,
+        "expiration_date": key.expiration_date,
+        "ip_whitelist": [],
+    }
 
 
 def _bad_request(detail: str | dict[str, str]) -> Answer:

@@ -19,6 +19,7 @@ from hypothesis import settings
 from local.partoo.control import (
     ANY_SEARCH,
     Answer,
+    ApiKey,
     ControlError,
     PartooControl,
     User,
@@ -33,6 +34,7 @@ DESCRIPTION = schemathesis.openapi.from_path(REPOSITORY / "local/partoo/openapi.
 DESCRIPTION.config.generation.with_security_parameters = False
 INVITE = DESCRIPTION["/user/{user_id}/invite"]["POST"]
 SEARCH = DESCRIPTION["/user/search"]["GET"]
+KEYS = DESCRIPTION["/api_keys"]["GET"]
 # The description's example of a user id, and the "0" that schemathesis likes to call first.
 DESCRIBED_USERS = (User("5d2c1b7e90f3a4468be01c57"), User("0"))
 
@@ -125,6 +127,29 @@ class TestEachDescribedAnswer:
 
         assert response.status_code == status
         SEARCH.validate_response(response)
+
+    @pytest.mark.parametrize(
+        ("query", "headers", "status"),
+        [
+            ({"status": "active"}, HEADERS, 200),
+            ({"status": "any"}, HEADERS, 400),
+            ({}, {}, 401),
+            ({}, HEADERS | {"x-APIKey": "may-not-list"}, 403),
+        ],
+    )
+    def test_to_a_list_of_keys(
+        self,
+        base_url: str,
+        partoo: PartooControl,
+        query: dict[str, str],
+        headers: dict[str, str],
+        status: int,
+    ) -> None:
+        partoo.add_key(ApiKey("may-not-list", "2100-01-01", may_list=False))
+        response = KEYS.Case(query=query).call(base_url=base_url, headers=headers)
+
+        assert response.status_code == status
+        KEYS.validate_response(response)
 
     def test_above_the_quota(self, base_url: str, partoo: PartooControl) -> None:
         partoo.set_requests_per_minute(0)
@@ -297,6 +322,8 @@ class TestControl:
             ("POST", "no-such-command", b"{}"),
             ("PUT", "key", b"{}"),
             ("PUT", "key", b"{"),
+            ("POST", "keys", b'{"key": {"value": "new", "expiration_date": "tomorrow"}}'),
+            ("POST", "revocations", b'{"api_key": "no-such-key"}'),
             ("PUT", "churn", b'{"accepting": 1}'),
             ("PUT", "churn", b'{"accepting": -1, "appearing": 0}'),
             ("PUT", "script", b'{"user_id": "u1", "answers": [{"colour": "red"}]}'),
@@ -331,6 +358,16 @@ class TestControl:
 
         assert b'"count": 1' in connection.getresponse().read()
         assert [user.status for user in partoo.users()] == ["active", "invited", "invited"]
+
+    def test_a_key_is_added_and_another_revoked(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.add_key(ApiKey("new"))
+        assert invite(connection)[0] == 200
+
+        partoo.revoke_key(KEY)
+
+        assert invite(connection)[0] == 401
 
     def test_a_refusal_raises(self, partoo: PartooControl) -> None:
         with pytest.raises(ControlError, match=r"calls\?since=x was answered 400"):

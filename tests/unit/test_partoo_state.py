@@ -3,7 +3,17 @@ from typing import Any
 
 import pytest
 
-from local.partoo.state import ANY_SEARCH, ANY_USER, Answer, Call, PartooState, Request, User
+from local.partoo.state import (
+    ANY_KEY_LIST,
+    ANY_SEARCH,
+    ANY_USER,
+    Answer,
+    ApiKey,
+    Call,
+    PartooState,
+    Request,
+    User,
+)
 
 KEY = "the-key"
 RIGHT_HEADERS = (("x-APIKey", KEY), ("Content-Type", "application/json"))
@@ -628,6 +638,98 @@ class TestReset:
         state.answered(sequence, 200)
 
         assert last_call(state).answered_at is None
+
+
+def list_keys(state: PartooState, query: str = "", key: str = KEY) -> Answer:
+    request = Request("GET", f"/v2/api_keys?{query}", (("x-APIKey", key),))
+    return state.receive(request)[1]
+
+
+def expiry_dates(answer: Answer) -> list[str | None]:
+    return [each["expiration_date"] for each in body(answer)["api_keys"]]
+
+
+class TestKeys:
+    """The fixture's clock says 2027-01-15."""
+
+    def test_two_are_right_side_by_side(self, state: PartooState) -> None:
+        state.add_key(ApiKey("new"))
+
+        headers = (("x-APIKey", "new"), ("Content-Type", "application/json"))
+        assert [invite(state).status, invite(state, "u2", headers).status] == [200, 200]
+        assert [call.key for call in state.calls()] == ["right", "right"]
+
+    def test_one_that_was_revoked_is_wrong_and_the_other_still_right(
+        self, state: PartooState
+    ) -> None:
+        state.add_key(ApiKey("new"))
+        state.revoke_key(KEY)
+
+        headers = (("x-APIKey", "new"), ("Content-Type", "application/json"))
+        assert [invite(state).status, invite(state, "u2", headers).status] == [401, 200]
+        assert [call.key for call in state.calls()] == ["wrong", "right"]
+
+    def test_one_that_there_is_not_cannot_be_revoked(self, state: PartooState) -> None:
+        with pytest.raises(KeyError):
+            state.revoke_key("another")
+
+    @pytest.mark.parametrize(("day", "status"), [("2027-01-16", 200), ("2027-01-15", 401)])
+    def test_one_is_over_on_its_date(self, state: PartooState, day: str, status: int) -> None:
+        state.add_key(ApiKey(KEY, day))
+
+        assert invite(state).status == status
+
+    def test_a_date_is_one_of_the_calendar(self) -> None:
+        with pytest.raises(ValueError, match="day"):
+            ApiKey("new", "2027-02-30")
+
+    @pytest.mark.parametrize(
+        ("query", "dates"),
+        [
+            ("", [None, "2027-02-01", "2027-01-01", "2027-03-01"]),
+            ("status=active", [None, "2027-02-01"]),
+            ("status=disabled", ["2027-03-01"]),
+            ("status=expired", ["2027-01-01"]),
+            ("status=inactive", ["2027-01-01", "2027-03-01"]),
+            ("per_page=1", [None]),
+        ],
+    )
+    def test_are_listed(self, state: PartooState, query: str, dates: list[str | None]) -> None:
+        state.add_key(ApiKey("new", "2027-02-01"))
+        state.add_key(ApiKey("old", "2027-01-01"))
+        state.add_key(ApiKey("revoked", "2027-03-01", revoked=True))
+
+        assert expiry_dates(list_keys(state, query)) == dates
+
+    def test_a_page_says_how_many_there_are(self, state: PartooState) -> None:
+        state.add_key(ApiKey("new"))
+
+        listing = body(list_keys(state, "per_page=1"))
+
+        assert (listing["page"], listing["max_page"], listing["count"]) == (1, 2, 2)
+
+    def test_are_listed_without_their_values(self, state: PartooState) -> None:
+        assert KEY not in list_keys(state).content().decode()
+
+    def test_are_not_shown_to_one_that_may_not_list(self, state: PartooState) -> None:
+        state.add_key(ApiKey(KEY, may_list=False))
+
+        assert list_keys(state).status == 403
+
+    def test_are_not_shown_without_a_right_one(self, state: PartooState) -> None:
+        assert list_keys(state, key="another").status == 401
+
+    @pytest.mark.parametrize("query", ["status=any", "per_page=101", f"search_text={KEY}"])
+    def test_a_bad_parameter_is_refused(self, state: PartooState, query: str) -> None:
+        assert list_keys(state, query).status == 400
+
+    def test_a_list_is_answered_by_its_script_and_nothing_else_is(self, state: PartooState) -> None:
+        state.script(ANY_KEY_LIST, [Answer(status=503), Answer(headers={"X-Page": "1"})])
+
+        assert (invite(state).status, search(state).status) == (200, 200)
+        assert list_keys(state).status == 503
+        assert expiry_dates(list_keys(state)) == [None]
+        assert last_call(state).operation == "keys"
 
 
 def test_a_changed_key_is_the_only_right_one(state: PartooState) -> None:
