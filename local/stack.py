@@ -37,6 +37,7 @@ class DeployedStack:
     alarm_topic_arn: str
     reinvite_function_name: str
     sweep_function_name: str
+    check_key_function_name: str
     table_name: str
     api_key_secret_arn: str
     event_bus_name: str
@@ -127,6 +128,7 @@ def deploy(
         alarm_topic_arn=outputs["AlarmTopicArn"],
         reinvite_function_name=outputs["ReinviteFunctionName"],
         sweep_function_name=outputs["SweepFunctionName"],
+        check_key_function_name=outputs["CheckKeyFunctionName"],
         table_name=outputs["TableName"],
         api_key_secret_arn=outputs["ApiKeySecretArn"],
         event_bus_name=outputs["EventBusName"],

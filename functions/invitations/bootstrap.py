@@ -70,7 +70,7 @@ def build_service() -> ReinviteService:
 
 
 class Parts(NamedTuple):
-    """What both functions are made of."""
+    """What every function is made of."""
 
     ledger: Ledger
     caller: Caller

@@ -27,7 +27,7 @@ _MAX_PORT = 65_535
 
 
 class Config(NamedTuple):
-    """What both functions need; every value is valid, or it would not have been read."""
+    """What every function needs; every value is valid, or it would not have been read."""
 
     partoo_base_url: str
     partoo_timeout_seconds: int
@@ -37,6 +37,11 @@ class Config(NamedTuple):
     request_queue_url: str
     result_topic_arn: str
     api_key_secret_arn: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
+        """Raises ConfigurationError, which names the first value that is missing or malformed."""
+        return _Reader(environment).shared()
 
     @property
     def call_budget_seconds(self) -> float:

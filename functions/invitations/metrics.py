@@ -43,3 +43,5 @@ SWEEP = _metrics(
         "SweepRequestsQueued": "Count",
     }
 )
+KEY_CHECK = _metrics({"KeyExpiresSoon": "Count", "KeyExpiryUnknown": "Count"})
+KEY_DAYS = _metrics({"KeyDaysLeft": "None"})

@@ -31,6 +31,7 @@ from invitations.models import (
 )
 
 if TYPE_CHECKING:
+    from invitations.expiry import Expiry
     from invitations.sweeps import Summary
 
 _SERVICE = "partoo-reinvite"
@@ -166,6 +167,20 @@ def log_sweep(summary: "Summary") -> None:
 def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
     told = {"sweep_id": sweep_id, "cause": cause, "delay_seconds": delay_seconds}
     logger.info("sweep put off", extra=told)
+
+
+def log_key_check(expiry: "Expiry") -> None:
+    log = logger.warning if expiry.is_soon or expiry.reason is not None else logger.info
+    known = {"metrics": metrics.KEY_CHECK + metrics.KEY_DAYS, "KeyDaysLeft": expiry.days_left}
+    log(
+        "key checked",
+        extra={
+            **asdict(expiry),
+            **({"metrics": metrics.KEY_CHECK} if expiry.days_left is None else known),
+            "KeyExpiresSoon": int(expiry.is_soon),
+            "KeyExpiryUnknown": int(expiry.reason is not None),
+        },
+    )
 
 
 def log_failure(message_id: str, error: Exception) -> None:

@@ -16,6 +16,7 @@ from invitations.ports import InvitationApi, UserSearch
 
 if TYPE_CHECKING:
     from invitations.directory import View
+    from invitations.key_check import KeyList
 
 capture_handler = Tracer(
     service="partoo-reinvite", patch_modules=("botocore",)
@@ -49,6 +50,14 @@ class TracedSearch:
 
     def search(self, view: "View", roles: Sequence[str], api_key: str) -> CallOutcome:
         return _traced("search", lambda: self._api.search(view, roles, api_key), page=view.page)
+
+
+class TracedKeyList:
+    def __init__(self, api: "KeyList") -> None:
+        self._api = api
+
+    def list_keys(self, api_key: str) -> CallOutcome:
+        return _traced("list keys", lambda: self._api.list_keys(api_key))
 
 
 def _traced(name: str, call: Callable[[], CallOutcome], **annotations: str | int) -> CallOutcome:

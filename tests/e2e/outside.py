@@ -126,6 +126,11 @@ class Outside:
         )
         return json.loads(answer["Payload"].read())
 
+    def check_key(self) -> Any:
+        """Invoke the function that checks the key and wait; its answer, or its error."""
+        answer = self._lambda.invoke(FunctionName=self.stack.check_key_function_name, Payload="{}")
+        return json.loads(answer["Payload"].read())
+
     def start_sweep(self) -> None:
         """Invoke it as the schedule does, and do not wait."""
         self._lambda.invoke(

@@ -6,11 +6,12 @@ that the log lines which the metrics are made of are written is seen in what the
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from local.faults import Fault, FaultProxy
-from local.partoo.control import ANY_SEARCH, Answer
+from local.partoo.control import ANY_SEARCH, Answer, ApiKey
 from local.stack import subscribe_queue
 from tests.e2e.outside import Outside
 from tests.metrics import points
@@ -37,7 +38,7 @@ def test_every_alarm_calls_a_person_and_tells_what_to_do(brisk_stack: Outside) -
     for name in names:
         cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="a test")
 
-    assert len(told) == 13
+    assert len(told) == 15
     assert all("docs/runbook.md#" in description for description in told.values())
 
 
@@ -64,6 +65,13 @@ def _fail_a_sweep(stack: Outside) -> None:
     stack.sweep()
 
 
+def _let_the_key_expire_soon(stack: Outside) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=5)
+    stack.partoo.add_key(ApiKey("e2e-brisk-key", day.isoformat()))
+    stack.check_key()
+    stack.partoo.set_key("e2e-brisk-key")
+
+
 def test_messages_that_go_back_to_their_queue_are_counted(
     brisk_stack: Outside, faults: FaultProxy
 ) -> None:
@@ -86,6 +94,7 @@ def test_messages_that_go_back_to_their_queue_are_counted(
         ("SecretFailures", _empty_the_secret),
         ("BreakerOpenings", _break_the_api),
         ("SweepFailures", _fail_a_sweep),
+        ("KeyExpiresSoon", _let_the_key_expire_soon),
     ],
 )
 def test_what_an_alarm_looks_at_is_written_when_its_cause_is_brought_about(

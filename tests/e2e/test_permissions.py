@@ -36,6 +36,11 @@ def _sweep(stack: Outside) -> Any:
     return answer.get("cause") or answer["errorMessage"]
 
 
+def _check_key(stack: Outside) -> Any:
+    stack.restart_function(stack.stack.check_key_function_name)
+    return stack.check_key()["reason"]
+
+
 @pytest.mark.parametrize(
     ("function", "statement", "attempt", "complaint"),
     [
@@ -52,6 +57,8 @@ def _sweep(stack: Outside) -> Any:
         ("SweepInvitationsFunctionRole", "ReadTheApiKey", _sweep, "key_unavailable"),
         ("SweepInvitationsFunctionRole", "AskAgainAndPutOff", _sweep, "the queue did not take"),
         ("SweepInvitationsFunctionRole", "PublishSummaries", _sweep, "topic_unavailable"),
+        ("CheckKeyFunctionRole", "KeepToTheQuota", _check_key, "ledger_unavailable"),
+        ("CheckKeyFunctionRole", "ReadTheApiKey", _check_key, "key_unavailable"),
     ],
 )
 def test_a_function_does_not_do_without(

@@ -63,7 +63,11 @@ def traced_stack(aws: LocalAws, deployed_template: Path, daemon: Daemon) -> Iter
         }
         deployed = deploy(aws, "traced", parameters, template=deployed_template, api_key=_API_KEY)
         traced = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
-        for name in (deployed.reinvite_function_name, deployed.sweep_function_name):
+        for name in (
+            deployed.reinvite_function_name,
+            deployed.sweep_function_name,
+            deployed.check_key_function_name,
+        ):
             # The local AWS expands the template with the parameters' defaults.
             reconfigure(aws, name, TracingConfig={"Mode": "Active"})
             traced.set_variable(name, "AWS_XRAY_DAEMON_ADDRESS", daemon.address)
@@ -102,6 +106,15 @@ def test_a_traced_sweep_tells_of_its_searches(traced_stack: Outside, daemon: Dae
 
     (search,) = [each for each in told if each["name"] == "partoo search"]
     assert search["annotations"] == {"page": 1, "http_status": 200}
+    assert _API_KEY not in daemon.heard
+
+
+def test_a_traced_check_of_the_key_tells_of_its_call(traced_stack: Outside, daemon: Daemon) -> None:
+    traced_stack.check_key()
+    told = daemon.subsegments()
+
+    (call,) = [each for each in told if each["name"] == "partoo list keys"]
+    assert call["annotations"] == {"http_status": 200}
     assert _API_KEY not in daemon.heard
 
 

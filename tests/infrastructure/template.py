@@ -45,7 +45,7 @@ RESOURCES = TEMPLATE["Resources"]
 def function(name: str) -> dict[str, Any]:
     """A function's properties, those for all functions included."""
     own, shared = RESOURCES[name]["Properties"], TEMPLATE["Globals"]["Function"]
-    variables = shared["Environment"]["Variables"] | own["Environment"]["Variables"]
+    variables = shared["Environment"]["Variables"] | own.get("Environment", {}).get("Variables", {})
     return {**shared, **own, "Environment": {"Variables": variables}}
 
 

@@ -73,18 +73,20 @@ class TestWithTheGivenKey:
             if "If" in each
         ]
         condition, statement, otherwise = conditional
+        # The one that checks the key writes to no queue and no topic.
+        writes = name != "CheckKeyFunction"
 
         assert (condition, otherwise) == ("HasKmsKey", NOTHING)
         assert statement == {
             "Sid": "UseTheKmsKey",
             "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"] if writes else "kms:Decrypt",
             "Resource": KEY,
             "Condition": {
                 "StringEquals": {
                     "kms:ViaService": [
                         {"Sub": f"{service}.${{AWS::Region}}.amazonaws.com"}
-                        for service in ("dynamodb", "secretsmanager", "sns", "sqs")
+                        for service in ("dynamodb", "secretsmanager", *(("sns", "sqs") * writes))
                     ]
                 }
             },
@@ -160,4 +162,4 @@ class TestThePolicyOfTheGivenKey:
 
 def test_the_secret_and_the_logs_are_encrypted() -> None:
     assert RESOURCES["ApiKeySecret"]["Properties"]["KmsKeyId"] == key_or(NOTHING)
-    assert [each["KmsKeyId"] for each in LOG_GROUPS.values()] == [key_or(NOTHING)] * 2
+    assert [each["KmsKeyId"] for each in LOG_GROUPS.values()] == [key_or(NOTHING)] * 3

@@ -10,7 +10,7 @@ from tests.infrastructure.template import PARAMETERS, RESOURCES, TEMPLATE, funct
 
 NETWORK = load("examples/fixed-address/template.yaml")
 PARTS = NETWORK["Resources"]
-FUNCTIONS = ("ReinviteUserFunction", "SweepInvitationsFunction")
+FUNCTIONS = ("ReinviteUserFunction", "SweepInvitationsFunction", "CheckKeyFunction")
 
 
 def parts_of_type(kind: str) -> dict[str, dict[str, Any]]:

@@ -73,6 +73,8 @@ def test_the_statements_are_found() -> None:
         "ReinviteUserFunction",
         "SweepInvitationsFunction",
         "SweepScheduleRole",
+        "CheckKeyFunction",
+        "CheckKeyScheduleRole",
         "NetworkInterfacePolicy",
         *RESOURCE_POLICIES,
     }

@@ -495,7 +495,9 @@ class TestAlarms:
         assert self.ALARMS.keys() == {
             "BacklogOldAlarm",
             "BreakerOpenAlarm",
+            "CheckErrorsAlarm",
             "DeadLettersAlarm",
+            "KeyExpiringAlarm",
             "KeyRefusedAlarm",
             "MessagesReturnedAlarm",
             "ReinviteErrorsAlarm",
@@ -521,7 +523,7 @@ class TestAlarms:
 
     @pytest.mark.parametrize("name", ALARMS)
     def test_say_what_is_the_matter_and_where_to_read_on(self, name: str) -> None:
-        subject = re.sub(r"^(Reinvite|Sweep)(?=Errors|Throttles)", "Function", name)
+        subject = re.sub(r"^(Reinvite|Sweep|Check)(?=Errors|Throttles)", "Function", name)
         heading = re.sub(r"(?<!^)(?=[A-Z])", "-", subject.removesuffix("Alarm")).lower()
 
         text = " ".join(self.ALARMS[name]["AlarmDescription"].split())
@@ -579,6 +581,7 @@ class TestOutputs:
             "ResultTopicArn": {"Ref": "ResultTopic"},
             "ReinviteFunctionName": {"Sub": "${ReinviteUserFunction}:live"},
             "SweepFunctionName": {"Ref": "SweepInvitationsFunction"},
+            "CheckKeyFunctionName": {"Ref": "CheckKeyFunction"},
             "AlarmTopicArn": {"Ref": "AlarmTopic"},
             "TableName": {"Ref": "InvitationTable"},
             "ApiKeySecretArn": SECRET_ARN,

@@ -4,7 +4,7 @@ import pytest
 
 from tests.infrastructure.template import expanded, function
 
-FUNCTIONS = ("ReinviteUserFunction", "SweepInvitationsFunction")
+FUNCTIONS = ("ReinviteUserFunction", "SweepInvitationsFunction", "CheckKeyFunction")
 POLICY = "AWSXrayWriteOnlyAccess"
 
 

@@ -18,8 +18,16 @@ import pytest
 import trustme
 
 from invitations.adapters.partoo import PartooApi
+from invitations.expiry import read_expiry
 from invitations.models import Answered, CallOutcome, NeverSent, Unanswered
-from local.partoo.control import Answer, PartooControl, User, running_stand_in
+from local.partoo.control import (
+    ANY_KEY_LIST,
+    Answer,
+    ApiKey,
+    PartooControl,
+    User,
+    running_stand_in,
+)
 
 KEY = "hush-hush-key"
 USER = "5d2c1b7e90f3a4468be01c57"
@@ -108,6 +116,10 @@ def call(
     base_url: str, user_id: str = USER, *, timeout_seconds: float = 5, key: str = KEY
 ) -> CallOutcome:
     return PartooApi(base_url, timeout_seconds, time.time, connections=1).invite(user_id, key)
+
+
+def list_keys(base_url: str) -> CallOutcome:
+    return PartooApi(base_url, 5, time.time, connections=1).list_keys(KEY)
 
 
 def answer_of(outcome: CallOutcome) -> Answered:
@@ -224,6 +236,40 @@ class TestRequest:
             call(server.url)
 
         assert (len(server.heads), len(proxy.heads)) == (1, 0)
+
+
+class TestListOfKeys:
+    def test_is_one_get_with_the_key_in_one_header_and_not_in_the_url(self) -> None:
+        with serving(answering(OK)) as server:
+            list_keys(server.url)
+
+        [head] = server.heads
+        start, *fields = head.decode().rstrip("\r\n").split("\r\n")
+        assert start == "GET /v2/api_keys?status=active&per_page=100 HTTP/1.1"
+        assert [each for each in fields if KEY in each] == [f"x-APIKey: {KEY}"]
+
+    def test_is_what_the_api_shows(self, base_url: str, partoo: PartooControl) -> None:
+        partoo.add_key(ApiKey("another", "2100-01-01"))
+
+        outcome = answer_of(list_keys(base_url))
+
+        assert read_expiry(outcome.body, time.time()).expires_on == "2100-01-01"
+        assert [each.key for each in partoo.calls(operation="keys")] == ["right"]
+
+    def test_that_is_refused_is_told_with_its_beginning(
+        self, base_url: str, partoo: PartooControl
+    ) -> None:
+        partoo.add_key(ApiKey(KEY, may_list=False))
+
+        outcome = answer_of(list_keys(base_url))
+
+        assert (outcome.http_status, outcome.body) == (403, "")
+        assert "authorization" in outcome.excerpt
+
+    def test_that_breaks_off_is_none(self, base_url: str, partoo: PartooControl) -> None:
+        partoo.script(ANY_KEY_LIST, Answer(headers={"Content-Length": "900"}, body="[]"))
+
+        assert isinstance(list_keys(base_url), Unanswered)
 
 
 class TestAnswer:

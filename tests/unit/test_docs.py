@@ -19,6 +19,7 @@ ALARMS = [
     "dead-letters",
     "sweep-dead-letters",
     "key-refused",
+    "key-expiring",
     "breaker-open",
     "backlog-old",
     "function-errors",

@@ -1,0 +1,1 @@
+"""Finds out when the key to the API expires."""

@@ -1,0 +1,94 @@
+"""The daily check of the key, as it is deployed: what it asks, what it says, what it writes."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.partoo.control import ApiKey
+from tests.e2e.outside import Outside
+from tests.metrics import Point, points
+
+_KEY = "e2e-default-key"
+
+
+@pytest.fixture
+def key_stack(stack: Outside) -> Iterator[Outside]:
+    """A stack whose key is afterwards as it was."""
+    yield stack
+    stack.partoo.set_key(_KEY)
+
+
+def test_a_key_that_expires_soon_is_told(key_stack: Outside) -> None:
+    day = (datetime.now(UTC).date() + timedelta(days=5)).isoformat()
+    key_stack.partoo.add_key(ApiKey(_KEY, day))
+
+    answer, line, written = _check(key_stack)
+
+    assert (answer["expires_on"], answer["days_left"], answer["reason"]) == (day, 5, None)
+    assert (line["level"], line["expires_on"]) == ("WARNING", day)
+    assert {(point.namespace, point.name, point.value) for point in written} == {
+        ("default", "KeyDaysLeft", 5),
+        ("default", "KeyExpiresSoon", 1),
+        ("default", "KeyExpiryUnknown", 0),
+    }
+
+
+def test_a_key_that_may_not_list_itself_is_told_and_works_as_before(key_stack: Outside) -> None:
+    key_stack.partoo.add_key(ApiKey(_KEY, may_list=False))
+
+    answer, line, written = _check(key_stack)
+
+    assert (answer["reason"], answer["http_status"]) == ("key_list_refused", 403)
+    assert (line["level"], line["reason"]) == ("WARNING", "key_list_refused")
+    assert {point.name: point.value for point in written} == {
+        "KeyExpiresSoon": 0,
+        "KeyExpiryUnknown": 1,
+    }
+    result = key_stack.invoke({"user_id": key_stack.invited_user()})["results"][0]
+    assert result["status"] == "sent"
+
+
+def test_the_key_is_in_one_header_and_in_no_line_of_the_log(key_stack: Outside) -> None:
+    before = len(key_stack.partoo.calls(operation="keys"))
+
+    _check(key_stack)
+
+    (call,) = key_stack.partoo.calls(operation="keys")[before:]
+    assert (call.key, call.path) == ("right", "/v2/api_keys?status=active&per_page=100")
+    assert _KEY not in key_stack.logs()
+
+
+def test_the_schedule_starts_it(key_stack: Outside) -> None:
+    schedules = key_stack.aws.client("scheduler")
+    (name,) = [
+        each["Name"]
+        for each in schedules.list_schedules(NamePrefix=key_stack.stack.name)["Schedules"]
+        if "CheckKey" in each["Name"]
+    ]
+    before = len(key_stack.partoo.calls(operation="keys"))
+    deployed = schedules.get_schedule(Name=name)
+    kept = {each: deployed[each] for each in ("Name", "FlexibleTimeWindow", "Target")}
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+
+    schedules.update_schedule(**kept, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})")
+    key_stack.wait(lambda: len(key_stack.partoo.calls(operation="keys")) > before)
+
+    assert deployed["ScheduleExpression"] == "cron(17 5 * * ? *)"
+
+
+def _check(stack: Outside) -> tuple[dict[str, Any], dict[str, Any], list[Point]]:
+    """Make a check; its answer, its line in the log, and what of that line is metrics."""
+    before = len(_lines(stack))
+    answer = stack.check_key()
+    stack.wait(lambda: len(_lines(stack)) > before)
+    line = _lines(stack)[-1]
+    return answer, json.loads(line[line.index("{") :]), points([line])
+
+
+def _lines(stack: Outside) -> list[str]:
+    group = f"/aws/lambda/{stack.stack.name}-check-key"
+    events = stack.aws.client("logs").filter_log_events(logGroupName=group)["events"]
+    return [each["message"] for each in events if '"key checked"' in each["message"]]
