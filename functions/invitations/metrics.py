@@ -43,5 +43,6 @@ SWEEP = _metrics(
         "SweepRequestsQueued": "Count",
     }
 )
-KEY_CHECK = _metrics({"KeyExpiresSoon": "Count", "KeyExpiryUnknown": "Count"})
+KEY_CHECK = _metrics({"KeyExpiryUnknown": "Count"})
+KEY_WARNING = _metrics({"KeyExpiresSoon": "Count"})
 KEY_DAYS = _metrics({"KeyDaysLeft": "None"})

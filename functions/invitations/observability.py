@@ -171,16 +171,15 @@ def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
 
 def log_key_check(expiry: "Expiry") -> None:
     log = logger.warning if expiry.is_soon or expiry.reason is not None else logger.info
-    known = {"metrics": metrics.KEY_CHECK + metrics.KEY_DAYS, "KeyDaysLeft": expiry.days_left}
-    log(
-        "key checked",
-        extra={
-            **asdict(expiry),
-            **({"metrics": metrics.KEY_CHECK} if expiry.days_left is None else known),
-            "KeyExpiresSoon": int(expiry.is_soon),
-            "KeyExpiryUnknown": int(expiry.reason is not None),
-        },
-    )
+    counted, values = metrics.KEY_CHECK, {"KeyExpiryUnknown": int(expiry.reason is not None)}
+    # A check that found nothing out takes no warning back.
+    if expiry.is_soon or expiry.reason is None:
+        counted = counted + metrics.KEY_WARNING
+        values["KeyExpiresSoon"] = int(expiry.is_soon)
+    if expiry.days_left is not None:
+        counted = counted + metrics.KEY_DAYS
+        values["KeyDaysLeft"] = expiry.days_left
+    log("key checked", extra={**asdict(expiry), "metrics": counted, **values})
 
 
 def log_failure(message_id: str, error: Exception) -> None:

@@ -43,10 +43,7 @@ def test_a_key_that_may_not_list_itself_is_told_and_works_as_before(key_stack: O
 
     assert (answer["reason"], answer["http_status"]) == ("key_list_refused", 403)
     assert (line["level"], line["reason"]) == ("WARNING", "key_list_refused")
-    assert {point.name: point.value for point in written} == {
-        "KeyExpiresSoon": 0,
-        "KeyExpiryUnknown": 1,
-    }
+    assert {point.name: point.value for point in written} == {"KeyExpiryUnknown": 1}
     result = key_stack.invoke({"user_id": key_stack.invited_user()})["results"][0]
     assert result["status"] == "sent"
 

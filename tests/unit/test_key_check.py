@@ -132,7 +132,7 @@ class TestUnknown:
         world.partoo.add_key(ApiKey(KEY, "2027-01-20", may_list=False))
 
         assert world.check() == Expiry(reason="key_list_refused", http_status=403)
-        assert written(log) == {"KeyExpiresSoon": 0, "KeyExpiryUnknown": 1}
+        assert written(log) == {"KeyExpiryUnknown": 1}
         assert line(log)["levelname"] == "WARNING"
 
     @pytest.mark.parametrize(
@@ -177,6 +177,21 @@ class TestUnknown:
 
         assert world.check() == Expiry(reason="ledger_unavailable")
         assert world.called_at == []
+
+    def test_takes_no_warning_back(self, world: World, log: pytest.LogCaptureFixture) -> None:
+        entries = '[{"expiration_date": "2027-02-01"}]'
+        world.outcome = Answered(200, START, body=f'{{"count": 200, "api_keys": {entries}}}')
+
+        assert world.check() == Expiry(1, "2027-02-01", 17, "key_list_incomplete")
+        assert written(log) == {"KeyDaysLeft": 17, "KeyExpiryUnknown": 1}
+
+    def test_hides_no_warning(self, world: World, log: pytest.LogCaptureFixture) -> None:
+        entries = '[{"expiration_date": "2027-01-20"}]'
+        world.outcome = Answered(200, START, body=f'{{"count": 200, "api_keys": {entries}}}')
+
+        world.check()
+
+        assert written(log) == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 1}
 
 
 class TestCall:
