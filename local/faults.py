@@ -9,9 +9,10 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -23,6 +24,8 @@ from xml.sax.saxutils import escape
 
 _POLL_SECONDS = 0.02
 _UPSTREAM_SECONDS = 60.0
+# The local AWS hangs up after 75; a call on a connection that has just ended would break by itself.
+_IDLE_SECONDS = 30.0
 # They belong to one connection, and the proxy has two.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 # AWS Signature Version 4: Credential=KEY/DATE/REGION/SERVICE/aws4_request.
@@ -179,6 +182,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Write nothing: `injected` is the record, and stderr belongs to the caller."""
 
+    def setup(self) -> None:
+        super().setup()
+        # As long as the client's own, because TLS takes its time to begin. Closed, it opens again
+        # with the next call.
+        self._upstream = self.server.proxy.connection()
+        self._used_at = time.monotonic()
+
+    def finish(self) -> None:
+        self._upstream.close()
+        super().finish()
+
     def handle(self) -> None:
         # A client may give up or be killed at any moment.
         with suppress(ConnectionError):
@@ -215,20 +229,21 @@ class _Handler(BaseHTTPRequestHandler):
         return form.get("Action", [None])[0]
 
     def _forward(self, body: bytes, *, answer: bool) -> None:
-        # A connection for each call, so that none has grown stale and breaks by itself.
-        upstream = self.server.proxy.connection()
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self._upstream.close()
+        self._used_at = time.monotonic()
         try:
-            with closing(upstream):
-                upstream.putrequest(
-                    self.command, self.path, skip_host=True, skip_accept_encoding=True
-                )
-                for name, value in self.headers.items():
-                    if name.lower() not in _HOP_BY_HOP:
-                        upstream.putheader(name, value)
-                upstream.endheaders(body)
-                reply = upstream.getresponse()
-                content = reply.read()
+            self._upstream.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in self.headers.items():
+                if name.lower() not in _HOP_BY_HOP:
+                    self._upstream.putheader(name, value)
+            self._upstream.endheaders(body)
+            reply = self._upstream.getresponse()
+            content = reply.read()
         except (OSError, HTTPException):
+            self._upstream.close()
             answer = False
         if not answer:
             self.close_connection = True
