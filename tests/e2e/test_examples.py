@@ -21,7 +21,7 @@ from tests.e2e.outside import Outside
 
 EXAMPLES = REPOSITORY / "examples"
 NAME = "connected"
-FUNCTIONS = ("reinvite_function_name", "sweep_function_name")
+FUNCTIONS = ("reinvite_function_name", "sweep_function_name", "check_key_function_name")
 # In place of the network's own template, which the local AWS does not know all of.
 NETWORK_TEMPLATE = "examples/fixed-address/template.yaml"
 
