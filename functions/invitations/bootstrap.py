@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from botocore.config import Config as SdkConfig
 from botocore.credentials import CredentialResolver, EnvProvider
@@ -127,7 +128,13 @@ def sdk_session() -> Session:
     for event, handler, *_ in BUILTIN_HANDLERS:
         if {*event.split(".")[1:2]} <= _SERVICES:
             events.register(event, handler)
+    events.register("before-call.sns", _encode_once)
     return session
+
+
+def _encode_once(params: dict[str, Any], **_: object) -> None:
+    """botocore would encode SNS's form twice: to sign it, and to send it."""
+    params["body"] = urlencode(params["body"]).encode()
 
 
 def _client(session: Session, service: str) -> Any:

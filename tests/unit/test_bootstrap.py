@@ -1,6 +1,7 @@
 """The SDK's session: botocore still does by itself what it does for the services in use."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,10 +9,16 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.hooks import EVENT_ALIASES
+from botocore.session import Session
 
 from invitations.bootstrap import sdk_session
 
 SERVICES = ("dynamodb", "secretsmanager", "sns", "sqs")
+
+
+class Body:
+    def stream(self) -> Iterator[bytes]:
+        yield b"<PublishBatchResponse><PublishBatchResult/></PublishBatchResponse>"
 
 
 @pytest.fixture
@@ -35,6 +42,28 @@ def request_of_a_transaction(monkeypatch: pytest.MonkeyPatch) -> Any:
     return request
 
 
+def published_by(session: Session) -> Any:
+    """A request of SNS, as it would be sent."""
+    requests: list[Any] = []
+
+    def answer(request: Any, **_: object) -> Any:
+        requests.append(request)
+        return AWSResponse(request.url, 200, HTTPHeaders(), Body())
+
+    client = session.create_client(
+        "sns", "eu-west-1", aws_access_key_id="any", aws_secret_access_key="any"
+    )
+    client.meta.events.register("before-send", answer)
+    entry = {
+        "Id": "0",
+        "Message": '{"reason": "ä + b & c=d"}',
+        "MessageAttributes": {"status": {"DataType": "String", "StringValue": "sent"}},
+    }
+    client.publish_batch(TopicArn="arn:any", PublishBatchRequestEntries=[entry])  # type: ignore[attr-defined]  # made at run time
+    (request,) = requests
+    return request
+
+
 def test_a_transaction_that_the_sdk_repeats_is_carried_out_once(
     request_of_a_transaction: Any,
 ) -> None:
@@ -43,6 +72,13 @@ def test_a_transaction_that_the_sdk_repeats_is_carried_out_once(
 
 def test_a_call_goes_on_with_the_trace(request_of_a_transaction: Any) -> None:
     assert "X-Amzn-Trace-Id" in request_of_a_transaction["headers"]
+
+
+def test_a_result_arrives_as_the_sdk_would_have_sent_it() -> None:
+    ours, plain = (published_by(session) for session in (sdk_session(), Session()))
+
+    assert ours.body == plain.body.encode()
+    assert ours.headers["Content-Type"] == plain.headers["Content-Type"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
