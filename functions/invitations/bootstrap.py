@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from botocore.config import Config as SdkConfig
 from botocore.credentials import CredentialResolver, EnvProvider
-from botocore.handlers import BUILTIN_HANDLERS
+from botocore.handlers import BUILTIN_HANDLERS, add_retry_headers
 from botocore.hooks import HierarchicalEmitter
 from botocore.session import Session
 
@@ -121,12 +121,13 @@ def sdk_session() -> Session:
     session = Session(event_hooks=events, include_builtin_handlers=False)
     session.register_component("event_emitter", events)
     # A function's credentials are in its environment. Two of the places where botocore would look
-    # after it have HTTP clients of their own.
+    # next have HTTP clients of their own.
     session.register_component("credential_provider", CredentialResolver([EnvProvider()]))
     # Of botocore's 127 handlers 117 are for services that are not called here, and every client
-    # would get copies of them. The second part of an event's name, if any, is the service.
+    # would get copies of them. The second part of an event's name, if any, is the service. One adds
+    # headers for AWS's statistics, which would be signed with each call.
     for event, handler, *_ in BUILTIN_HANDLERS:
-        if {*event.split(".")[1:2]} <= _SERVICES:
+        if {*event.split(".")[1:2]} <= _SERVICES and handler is not add_retry_headers:
             events.register(event, handler)
     events.register("before-call.sns", _encode_once)
     return session

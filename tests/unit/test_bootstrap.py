@@ -78,7 +78,10 @@ def test_a_result_arrives_as_the_sdk_would_have_sent_it() -> None:
     ours, plain = (published_by(session) for session in (sdk_session(), Session()))
 
     assert ours.body == plain.body.encode()
+    statistics = {"User-Agent", "amz-sdk-invocation-id", "amz-sdk-request"}
+    assert ours.headers.keys() - statistics == plain.headers.keys() - statistics
     assert ours.headers["Content-Type"] == plain.headers["Content-Type"]
+    assert not {"amz-sdk-invocation-id", "amz-sdk-request"} & ours.headers.keys()
 
 
 @pytest.mark.parametrize("service", SERVICES)
