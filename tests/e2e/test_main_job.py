@@ -41,15 +41,14 @@ def test_results_can_be_filtered_on_by_their_message_attributes(stack: Outside) 
 
 def test_a_notification_of_a_topic_is_a_request(stack: Outside) -> None:
     user = stack.invited_user()
-    notification = {
-        "Type": "Notification",
-        "MessageId": "e2e-notification",
-        "TopicArn": "arn:aws:sns:eu-west-1:000000000000:crm",
-        "Message": json.dumps({"user_id": user, "correlation_id": "order-66"}),
-    }
+    sns = stack.aws.client("sns")
+    topic_arn = sns.create_topic(Name="crm")["TopicArn"]
+    sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=stack.stack.request_queue_arn)
+    request = {"user_id": user, "request_id": "of-a-topic", "correlation_id": "order-66"}
 
-    result = stack.result(stack.send(notification))
+    sns.publish(TopicArn=topic_arn, Message=json.dumps(request))
 
+    result = stack.result("of-a-topic")
     assert (result["status"], result["source"]) == ("sent", "sns")
     assert (result["user_id"], result["correlation_id"]) == (user, "order-66")
 

@@ -11,6 +11,7 @@ from tests.infrastructure.template import (
     PARAMETERS,
     RESOURCES,
     TEMPLATE,
+    as_list,
     function,
     resources_of_type,
 )
@@ -127,6 +128,7 @@ class TestThePolicyOfTheGivenKey:
     # Physical names begin with the stack's and a hyphen, log groups' too.
     ENCRYPTED: ClassVar = {
         "events.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
+        "sns.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
         "cloudwatch.amazonaws.com": ("sns:topicArn", "arn:aws:sns:eu-west-1:123456789012:stack-*"),
         "logs.eu-west-1.amazonaws.com": (
             "logs:arn",
@@ -138,7 +140,11 @@ class TestThePolicyOfTheGivenKey:
         account, *services = self.POLICY["Statement"]
 
         assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
-        assert {each["Principal"]["Service"]: each["Condition"] for each in services} == {
+        assert {
+            service: each["Condition"]
+            for each in services
+            for service in as_list(each["Principal"]["Service"])
+        } == {
             service: {"ArnLike": {f"kms:EncryptionContext:aws:{name}": arn}}
             for service, (name, arn) in self.ENCRYPTED.items()
         }

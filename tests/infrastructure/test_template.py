@@ -230,12 +230,18 @@ class TestQueues:
 
         assert quota * 5 <= side_by_side <= quota * 10
 
-    def test_take_messages_of_the_rule_and_of_nobody_else(self) -> None:
+    def test_take_messages_of_the_rule_of_the_accounts_topics_and_of_nobody_else(self) -> None:
         policy = RESOURCES["PendingEventRulePolicy"]["Properties"]
-        [statement] = [
+        [statement, topics] = [
             each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"
         ]
 
+        assert topics["Principal"] == {"Service": "sns.amazonaws.com"}
+        assert topics["Action"] == "sqs:SendMessage"
+        assert topics["Resource"] == REQUEST_QUEUE_ARN
+        assert topics["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        }
         assert statement["Principal"] == {"Service": "events.amazonaws.com"}
         assert statement["Action"] == "sqs:SendMessage"
         assert statement["Resource"] == [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN]
