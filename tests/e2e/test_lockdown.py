@@ -18,9 +18,6 @@ from tests.documents import key_policy
 from tests.e2e.outside import Outside
 from tests.infrastructure.template import RESOURCES
 
-# One stack for all of them.
-pytestmark = pytest.mark.xdist_group("lockdown")
-
 REFUSALS = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 # Twelve digits are another account's key to everything there.
 ANOTHER_ACCOUNT = {"aws_access_key_id": "111111111111", "aws_secret_access_key": "local"}

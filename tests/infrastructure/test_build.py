@@ -15,9 +15,6 @@ from botocore.loaders import Loader
 
 from tests.infrastructure.test_template import ENVIRONMENT
 
-# Built once: whichever process takes the first of these tests takes all of them.
-pytestmark = pytest.mark.xdist_group("build")
-
 REPOSITORY = Path(__file__).parents[2]
 OPERATIONS = {
     "dynamodb": {

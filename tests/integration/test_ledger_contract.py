@@ -158,7 +158,7 @@ def in_memory() -> Bench:
 @pytest.fixture
 def dynamodb(aws: LocalAws, name: str) -> Bench:
     aws.create_table(name, "pk", "sk")
-    return Bench(DynamoDbTable(aws.client("dynamodb"), name, history_days=90))
+    return Bench(DynamoDbTable(aws.client("dynamodb"), name, history_days=90, clock=lambda: START))
 
 
 @pytest.fixture(params=["in_memory", "dynamodb"])
