@@ -82,7 +82,7 @@ lint: setup .venv/checkov/.installed ## ruff, mypy, cfn-lint, sam validate, chec
 	@env -u BC_API_KEY -u PRISMA_API_URL $(LOCALLY) .venv/checkov/bin/checkov --file template.yaml
 
 .PHONY: audit
-audit: setup .venv/audit/.installed ## ask PyPI whether a vulnerability of a pinned package is known
+audit: setup .venv/audit/.installed ## ask whether a vulnerability of a pinned package is known
 	@$(BIN)/python -m local audit
 
 # What was built without the runtime's interpreter must not be taken for what is built with it.

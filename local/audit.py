@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def audit(files: Iterable[Path], tool: Path) -> Finding:
-    """Ask PyPI's advisories about every pin, and print what came of it.
+    """Ask the packages' advisories about every pin, and print what came of it.
 
     A pin that nobody could be asked about is worse than a known vulnerability: nothing is known of
     it. Raises NotInstalledError.
@@ -43,7 +43,7 @@ def audit(files: Iterable[Path], tool: Path) -> Finding:
         worst = max(worst, finding)
         console.print("\n".join([f"{file.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
     if worst is Finding.NOT_AUDITED:
-        console.print("Not audited, or not all of it: try again where PyPI's advisories answer.")
+        console.print("Not audited, or not all of it: try again where the packages' advisories answer.")
     return worst
 
 
