@@ -25,4 +25,6 @@ def main(name: str, arguments: list[str]) -> int | str:
 
 
 if __name__ == "__main__":
+    # Also when somebody's program reads along: some commands go on for hours.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # as Python makes it
     sys.exit(main(sys.argv[1], sys.argv[2:]))

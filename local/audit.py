@@ -43,7 +43,7 @@ def audit(files: Iterable[Path], tool: Path) -> Finding:
         worst = max(worst, finding)
         console.print("\n".join([f"{file.name}: {lines[0]}", *(f"  {line}" for line in lines[1:])]))
     if worst is Finding.NOT_AUDITED:
-        console.print("Not audited, or not all of it: try again where the packages' advisories answer.")
+        console.print("Not audited, or not all of it: try again where the advisories answer.")
     return worst
 
 
