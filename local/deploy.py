@@ -24,8 +24,8 @@ from local.aws import REPOSITORY
 from local.deployed import Deployed, explained, find_stack
 from local.errors import LocalStackError
 from local.rows import plain_console
+from local.stack import SAM
 
-_SAM = REPOSITORY / ".venv/sam/bin/sam"
 _SHOWN_PATHS = 10
 # What makes an execution different from another.
 _SETTINGS = ("CodeSha256", "Environment", "Handler", "Layers", "MemorySize", "Timeout")
@@ -105,7 +105,7 @@ def main(environment: str) -> int:
         yaml.safe_dump(parameters, overrides)
         overrides.flush()
         _run(
-            *(str(_SAM), "deploy", "--config-env", environment),
+            *(str(SAM), "deploy", "--config-env", environment),
             *("--parameter-overrides", f"file://{overrides.name}"),
         )
     deployed = find_stack(settings.stack_name)

@@ -14,7 +14,7 @@ from local.aws import REPOSITORY, LocalAws, clean_environment
 from local.errors import NotInstalledError
 from local.processes import run
 
-_SAM = REPOSITORY / ".venv/sam/bin/sam"
+SAM = REPOSITORY / ".venv/sam/bin/sam"
 # The local AWS runs the functions in its own interpreter, whatever the template's runtime.
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
 _REFUSED_TYPE = "AWS::SecretsManager::ResourcePolicy"
@@ -213,14 +213,14 @@ def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
 
     Raises CommandFailedError with the end of what it printed, NotInstalledError.
     """
-    if not _SAM.exists():
-        raise NotInstalledError(_SAM)
+    if not SAM.exists():
+        raise NotInstalledError(SAM)
     # First on the path, so that the layer is installed with this environment's pip.
-    path = os.pathsep.join([str(_SAM.parent), environment["PATH"]])
+    path = os.pathsep.join([str(SAM.parent), environment["PATH"]])
     # sam and pip leave their temporary files behind when they are interrupted.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         run(
-            [str(_SAM), *arguments],
+            [str(SAM), *arguments],
             environment={
                 **environment,
                 "PATH": path,

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,45 +50,60 @@ def faults(proxy: FaultProxy) -> Iterator[FaultProxy]:
     proxy.clear()
 
 
+@contextmanager
+def own_stack(
+    aws: LocalAws,
+    template: Path,
+    name: str,
+    *,
+    window_seconds: int = 300,
+    api_window_seconds: int | None = None,
+    requests_per_minute: int = 10_000,
+    **parameters: str,
+) -> Iterator[Outside]:
+    """Deploy a stack with an API of its own, whose first key is `e2e-NAME-key`.
+
+    It hears the events of a CRM of its own, as all rules listen on one bus. The API's window is the
+    stack's, unless it is given: the vendor's own rule would hide an e-mail too many.
+    """
+    api_key = f"e2e-{name}-key"
+    with running_stand_in(
+        api_key,
+        window_seconds=window_seconds if api_window_seconds is None else api_window_seconds,
+        requests_per_minute=requests_per_minute,
+    ) as base_url:
+        all_parameters = {
+            "PartooBaseUrl": base_url,
+            "PendingEventSource": f"crm.{name}",
+            **parameters,
+        }
+        deployed = deploy(aws, name, all_parameters, template=template, api_key=api_key)
+        partoo = PartooControl(base_url)
+        yield Outside(aws, deployed, partoo, base_url, window_seconds=window_seconds)
+
+
 @pytest.fixture(scope="session")
 def stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
     """The stack as it is deployed by default, but for the API's address."""
-    api_key = "e2e-default-key"
-    with running_stand_in(api_key, requests_per_minute=10_000) as base_url:
-        deployed = deploy(
-            aws,
-            "default",
-            {"PartooBaseUrl": base_url},
-            template=deployed_template,
-            api_key=api_key,
-        )
-        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+    with own_stack(aws, deployed_template, "default", PendingEventSource="crm") as default:
+        yield default
 
 
 @pytest.fixture(scope="session")
 def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
     """A stack whose windows, time-outs and patience with the API are short."""
-    api_key = "e2e-brisk-key"
-    window = SHORT_WINDOW_SECONDS
-    with running_stand_in(api_key, window_seconds=window, requests_per_minute=10_000) as base_url:
-        deployed = deploy(
-            aws,
-            "brisk",
-            {
-                "PartooBaseUrl": base_url,
-                "InviteWindowSeconds": str(window),
-                "PartooTimeoutSeconds": "2",
-                "MaxAttempts": str(MAX_ATTEMPTS),
-                # The rules of both stacks listen on the one default bus.
-                "PendingEventSource": "crm.brisk",
-                # On, so that it has all that belongs to sweeps; but none begins by itself.
-                "SweepState": "ENABLED",
-                "SweepSchedule": "cron(0 0 1 1 ? 2099)",
-            },
-            template=deployed_template,
-            api_key=api_key,
-        )
-        brisk = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=window)
+    with own_stack(
+        aws,
+        deployed_template,
+        "brisk",
+        window_seconds=SHORT_WINDOW_SECONDS,
+        InviteWindowSeconds=str(SHORT_WINDOW_SECONDS),
+        PartooTimeoutSeconds="2",
+        MaxAttempts=str(MAX_ATTEMPTS),
+        # On, so that it has all that belongs to sweeps; but none begins by itself.
+        SweepState="ENABLED",
+        SweepSchedule="cron(0 0 1 1 ? 2099)",
+    ) as brisk:
         brisk.limit_executions(EXECUTION_SECONDS)
         yield brisk
 
@@ -97,20 +113,16 @@ def sweeping_stack(
     aws: LocalAws, deployed_template: Path, request: pytest.FixtureRequest
 ) -> Iterator[Outside]:
     """A stack of the test's own, whose API knows nobody yet; a parameter overrides its quota."""
-    requests_per_minute = str(getattr(request, "param", 10_000))
-    name = f"sweeping-{uuid.uuid4().hex[:8]}"
-    api_key = "e2e-sweep-key"
-    # The vendor's own rule would hide an e-mail too many.
-    with running_stand_in(
-        api_key, window_seconds=1, requests_per_minute=int(requests_per_minute)
-    ) as base_url:
-        parameters = {
-            "PartooBaseUrl": base_url,
-            "RequestsPerMinute": requests_per_minute,
-            "PendingEventSource": f"crm.{name}",
-        }
-        deployed = deploy(aws, name, parameters, template=deployed_template, api_key=api_key)
-        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+    requests_per_minute: int = getattr(request, "param", 10_000)
+    with own_stack(
+        aws,
+        deployed_template,
+        f"sweeping-{uuid.uuid4().hex[:8]}",
+        api_window_seconds=1,
+        requests_per_minute=requests_per_minute,
+        RequestsPerMinute=str(requests_per_minute),
+    ) as sweeping:
+        yield sweeping
 
 
 def environment_of_make(aws: LocalAws) -> dict[str, str]:

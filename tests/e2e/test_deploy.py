@@ -10,6 +10,7 @@ import pytest
 from local.aws import LocalAws, local_aws
 from tests.e2e.clone import clone
 from tests.e2e.conftest import environment_of_make
+from tests.git import git
 
 _SECONDS = 180
 _STACK = "partoo-reinvite-dev"
@@ -90,9 +91,9 @@ def test_refuses_an_environment_that_there_is_not(account: LocalAws, tree: Path)
 
 
 def test_refuses_production_what_is_not_committed(account: LocalAws, tree: Path) -> None:
-    _git(tree, "init")
-    _git(tree, "add", ".")
-    _git(tree, "commit", "--message", "all but one file")
+    git(tree, "init")
+    git(tree, "add", ".")
+    git(tree, "commit", "--message", "all but one file")
     (tree / "stray.py").touch()
 
     done = _deploy(account, tree, "production")
@@ -102,13 +103,3 @@ def test_refuses_production_what_is_not_committed(account: LocalAws, tree: Path)
     assert "?? stray.py" in done.stderr
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
     assert "partoo-reinvite" not in {each["StackName"] for each in stacks}
-
-
-def _git(tree: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    subprocess.run(
-        ["git", *identity, *arguments],  # noqa: S607  # whichever there is
-        cwd=tree,
-        check=True,
-        capture_output=True,
-    )

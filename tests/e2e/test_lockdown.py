@@ -12,9 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws import REGION, LocalAws
-from local.partoo.control import PartooControl, running_stand_in
-from local.stack import deploy
 from tests.documents import key_policy
+from tests.e2e.conftest import own_stack
 from tests.e2e.outside import Outside
 from tests.infrastructure.template import RESOURCES
 
@@ -160,15 +159,8 @@ def locked(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
     """A stack that is given a KMS key."""
     policy = key_policy(ACCOUNT="000000000000", REGION=REGION, NAME="locked")
     key = aws.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
-    api_key = "e2e-locked-key"
-    with running_stand_in(api_key, requests_per_minute=10_000) as base_url:
-        parameters = {
-            "PartooBaseUrl": base_url,
-            "KmsKeyArn": key,
-            "PendingEventSource": "crm.locked",
-        }
-        deployed = deploy(aws, "locked", parameters, template=deployed_template, api_key=api_key)
-        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+    with own_stack(aws, deployed_template, "locked", KmsKeyArn=key) as locked:
+        yield locked
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.aws import LocalAws
-from local.partoo.control import Answer, PartooControl, running_stand_in
-from local.stack import deploy
+from local.partoo.control import Answer
+from tests.e2e.conftest import own_stack
 from tests.e2e.outside import Outside
 
 REQUESTS_PER_MINUTE = 60
@@ -21,21 +21,14 @@ _WRONG_KEY_SECONDS = 20.0
 @pytest.fixture(scope="module")
 def narrow_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
     """A stack whose API allows few requests, and counts them."""
-    with running_stand_in(
-        "e2e-narrow-key", window_seconds=300, requests_per_minute=REQUESTS_PER_MINUTE
-    ) as base_url:
-        deployed = deploy(
-            aws,
-            "narrow",
-            {
-                "PartooBaseUrl": base_url,
-                "RequestsPerMinute": str(REQUESTS_PER_MINUTE),
-                "PendingEventSource": "crm.narrow",
-            },
-            template=deployed_template,
-            api_key="e2e-narrow-key",
-        )
-        yield Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+    with own_stack(
+        aws,
+        deployed_template,
+        "narrow",
+        requests_per_minute=REQUESTS_PER_MINUTE,
+        RequestsPerMinute=str(REQUESTS_PER_MINUTE),
+    ) as narrow:
+        yield narrow
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from local.aws import LocalAws
-from local.partoo.control import PartooControl, User, running_stand_in
-from local.stack import deploy, reconfigure
+from local.partoo.control import User
+from local.stack import reconfigure
+from tests.e2e.conftest import own_stack
 from tests.e2e.outside import Outside
 
 _API_KEY = "e2e-traced-key"
@@ -55,18 +56,11 @@ def daemon() -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def traced_stack(aws: LocalAws, deployed_template: Path, daemon: Daemon) -> Iterator[Outside]:
-    with running_stand_in(_API_KEY, requests_per_minute=10_000) as base_url:
-        parameters = {
-            "PartooBaseUrl": base_url,
-            "Tracing": "Active",
-            "PendingEventSource": "crm.traced",
-        }
-        deployed = deploy(aws, "traced", parameters, template=deployed_template, api_key=_API_KEY)
-        traced = Outside(aws, deployed, PartooControl(base_url), base_url, window_seconds=300)
+    with own_stack(aws, deployed_template, "traced", Tracing="Active") as traced:
         for name in (
-            deployed.reinvite_function_name,
-            deployed.sweep_function_name,
-            deployed.check_key_function_name,
+            traced.stack.reinvite_function_name,
+            traced.stack.sweep_function_name,
+            traced.stack.check_key_function_name,
         ):
             # The local AWS expands the template with the parameters' defaults.
             reconfigure(aws, name, TracingConfig={"Mode": "Active"})

@@ -1,7 +1,6 @@
 """What `make deploy` looks at and asks before and after `sam deploy`."""
 
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from local.deploy import (
     refuse_uncommitted,
 )
 from local.deployed import Deployed
+from tests.git import git
 
 SAMCONFIG = """
 version = 0.1
@@ -58,39 +58,27 @@ class TestSettings:
 
 class TestProduction:
     @pytest.fixture
-    def git(self, tmp_path: Path) -> Callable[..., None]:
-        def git(*arguments: str) -> None:
-            identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-            subprocess.run(
-                ["git", *identity, *arguments],  # noqa: S607  # whichever there is
-                cwd=tmp_path,
-                check=True,
-                capture_output=True,
-            )
-
-        git("init")
+    def committed(self, tmp_path: Path) -> Path:
+        git(tmp_path, "init")
         (tmp_path / "template.yaml").write_text("a")
-        git("add", "template.yaml")
-        git("commit", "--message", "first")
-        return git
+        git(tmp_path, "add", "template.yaml")
+        git(tmp_path, "commit", "--message", "first")
+        return tmp_path
 
-    @pytest.mark.usefixtures("git")
-    def test_gets_a_committed_tree(self, tmp_path: Path) -> None:
-        refuse_uncommitted(tmp_path)
+    def test_gets_a_committed_tree(self, committed: Path) -> None:
+        refuse_uncommitted(committed)
 
-    @pytest.mark.usefixtures("git")
-    def test_gets_no_change_that_is_not_committed(self, tmp_path: Path) -> None:
-        (tmp_path / "template.yaml").write_text("b")
+    def test_gets_no_change_that_is_not_committed(self, committed: Path) -> None:
+        (committed / "template.yaml").write_text("b")
 
         with pytest.raises(UncommittedError, match=r"\n   M template\.yaml"):
-            refuse_uncommitted(tmp_path)
+            refuse_uncommitted(committed)
 
-    @pytest.mark.usefixtures("git")
-    def test_gets_no_file_that_git_does_not_know(self, tmp_path: Path) -> None:
-        (tmp_path / "app.py").touch()
+    def test_gets_no_file_that_git_does_not_know(self, committed: Path) -> None:
+        (committed / "app.py").touch()
 
         with pytest.raises(UncommittedError, match=r"\n  \?\? app\.py"):
-            refuse_uncommitted(tmp_path)
+            refuse_uncommitted(committed)
 
     def test_gets_nothing_without_a_history(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
