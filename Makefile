@@ -13,23 +13,22 @@ MAKEFLAGS += --no-print-directory
 export SAM_CLI_TELEMETRY = 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Environments of their own, because these tools pin versions that the project does not.
+# Separate environments, because these tools pin versions that conflict with the project's.
 ENVIRONMENTS = project aws sam
-# Installed when they are first needed: running and deploying can do without, and checkov alone takes
-# 20 s and 220 MB.
+# Installed on first use: running and deploying need neither, and checkov alone takes 20 s and 220 MB.
 LATER = checkov audit
 INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
 BIN = .venv/project/bin
 EXAMPLES = $(wildcard examples/*/*.yaml)
 SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
-# Nothing but `make deploy` and what operates a stack may see the user's AWS account.
+# Only `make deploy` and the operator's commands may see the user's AWS account.
 LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=eu-west-1
 
-# Every shell has a USER: without one on the command line, `make forget` would take the login name.
-# By way of the recipe's environment no character of it means anything to the shell.
+# Every shell sets USER to the login name, so only a USER of the command line counts. The recipe reads it
+# from the environment, where the shell interprets no character of it.
 NAMED_USER = $(if $(filter command,$(origin USER)),"$$USER","")
-OPERATE = @$(BIN)/python -m local
+OPERATE = @$(BIN)/python -m ops
 
 .PHONY: help
 help: ## list the commands
@@ -40,15 +39,15 @@ run: setup ## send the sample events through the whole stack on this machine, or
 	@$(LOCALLY) $(BIN)/python -m local run $(if $(EVENT),"$(EVENT)")
 
 .PHONY: local
-local: setup ## the same stack, left running until Ctrl-C
+local: setup ## run the same stack until Ctrl-C
 	@$(LOCALLY) $(BIN)/python -m local serve
 
 .PHONY: sweep
-sweep: setup ## find who is still waiting in an organisation of USERS=1000, and ask them again
+sweep: setup ## run a sweep of a made-up organisation of USERS=1000 on this machine
 	@$(LOCALLY) $(BIN)/python -m local sweep "$(USERS)"
 
-# Most of their time is waiting, so that two cores are enough for three processes. Each file stays in one,
-# for it deploys what it needs once; those that wait longest come first, so that none is left for last.
+# The tests wait most of the time, so two cores are enough for three processes. Each file runs in one
+# process, because it deploys its stacks once. The slowest files come first.
 LONGEST = $(patsubst %,tests/e2e/test_%.py,sweeps faults quota examples chaos alarms newcomer outcomes)
 OTHERS = $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/test_*.py)))
 
@@ -58,11 +57,11 @@ test: setup lint ## lint and every test
 		$(LONGEST) $(OTHERS) tests/integration tests/infrastructure tests/simulation tests/unit
 
 .PHONY: chaos
-chaos: setup ## soak the stack in faults and judge it from outside: SEED=7 REQUESTS=1000
+chaos: setup ## inject faults into the stack and check its promises: SEED=7 REQUESTS=1000
 	@$(LOCALLY) $(BIN)/python -m local chaos "$(SEED)" "$(REQUESTS)"
 
 .PHONY: mutants
-mutants: setup ## break the rules one by one and show how the simulation notices
+mutants: setup ## break the rules one by one and show that the simulation fails
 	@PYTHONPATH=.:functions $(BIN)/python -m tests.simulation.mutants
 
 .PHONY: bench
@@ -74,18 +73,18 @@ lint: setup .venv/checkov/.installed ## ruff, mypy, cfn-lint, sam validate, chec
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint template.yaml $(EXAMPLES)
+	@$(BIN)/cfn-lint template.yaml monitoring.yaml $(EXAMPLES)
 	@$(LOCALLY) $(SAM) validate --lint
 	@$(LOCALLY) $(SAM) validate --lint --template-file examples/fixed-address/template.yaml
 
-# With a key of its vendor's platform it would send what it finds there.
-	@env -u BC_API_KEY -u PRISMA_API_URL $(LOCALLY) .venv/checkov/bin/checkov --file template.yaml
+# With a key of its vendor's platform, checkov would upload its findings.
+	@env -u BC_API_KEY -u PRISMA_API_URL $(LOCALLY) .venv/checkov/bin/checkov --file template.yaml monitoring.yaml
 
 .PHONY: audit
-audit: setup .venv/audit/.installed ## ask whether a vulnerability of a pinned package is known
-	@$(BIN)/python -m local audit
+audit: setup .venv/audit/.installed ## look up known vulnerabilities of the pinned packages
+	$(OPERATE) audit
 
-# What was built without the runtime's interpreter must not be taken for what is built with it.
+# A cached build without the runtime's interpreter must not replace one with it.
 BYTECODE ?= python3.13
 export BYTECODE
 
@@ -98,31 +97,39 @@ deploy: setup ## deploy to AWS with the settings of ENV=sandbox (dev, production
 	$(OPERATE) deploy "$(ENV)"
 
 .PHONY: invite
-invite: setup ## ask a stack to invite a user again, and wait for the result: USER=id STACK=name
+invite: setup ## send one request to a stack and wait for its result: USER=id STACK=name
 	$(OPERATE) invite $(NAMED_USER) "$(STACK)"
 
 .PHONY: status
-status: setup ## show what a stack knows of a user: USER=id STACK=name
+status: setup ## show what a stack holds about a user: USER=id STACK=name
 	$(OPERATE) status $(NAMED_USER) "$(STACK)"
 
 .PHONY: tail
-tail: setup ## show a stack's results and sweeps as they come, until Ctrl-C: STACK=name
+tail: setup ## print a stack's results and sweeps until Ctrl-C: STACK=name
 	$(OPERATE) tail "$(STACK)"
 
 .PHONY: forget
-forget: setup ## delete what a stack knows of a user: USER=id STACK=name [FORCE=1]
+forget: setup ## delete what a stack holds about a user: USER=id STACK=name [FORCE=1]
 	$(OPERATE) forget $(NAMED_USER) "$(STACK)" "$(FORCE)"
 
 .PHONY: redrive
-redrive: setup ## move a stack's dead letters back to its request queue: STACK=name
+redrive: setup ## move a stack's dead letters to its request queue: STACK=name
 	$(OPERATE) redrive "$(STACK)"
+
+.PHONY: pause
+pause: setup ## stop all calls of a stack to the API until make resume: STACK=name
+	$(OPERATE) pause "$(STACK)"
+
+.PHONY: resume
+resume: setup ## end the pause of a stack: STACK=name
+	$(OPERATE) resume "$(STACK)"
 
 .PHONY: format
 format: setup ## fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# The layer comes first: the project takes its pins over. Pins that still fit stay as they are.
+# The layer comes first, because the project reuses its pins. Pins that still fit do not change.
 .PHONY: lock
 lock: setup ## pin requirements/*.in in requirements/*.txt
 	@cd requirements && for name in layer $(ENVIRONMENTS) $(LATER) bench; do \
@@ -132,7 +139,7 @@ lock: setup ## pin requirements/*.in in requirements/*.txt
 	done
 
 .PHONY: clean
-clean: ## remove everything that was made here
+clean: ## remove environments, builds and caches
 	rm -rf .venv .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -143,7 +150,7 @@ setup: ## install what the commands need into .venv
 	@$(MAKE) --silent --jobs=3 $(INSTALLED)
 
 # --no-deps: the pins are complete, and older pips fail to match hashes with extras like boto3[crt].
-# --no-compile halves the time: what is never imported needs no bytecode.
+# --no-compile halves the time, because most modules are never imported.
 .venv/%/.installed: requirements/%.txt
 	@echo "Installing .venv/$* …"
 	@$(PYTHON) -m venv --clear .venv/$*

@@ -1,115 +1,55 @@
 """Builds both handlers as they are shipped."""
 
-import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from local.aws import REPOSITORY, clean_environment
 from local.processes import run
 from local.stack import build
 
 PYTHON = REPOSITORY / ".venv/aws/bin/python"
-"""Runs every handler here, as it runs the local AWS: the bytecode of our build is made for it."""
+"""Runs every handler here: the local AWS's interpreter, for which the build makes bytecode."""
 
-FUNCTIONS = {"ours": "ReinviteUserFunction", "sweep": "SweepInvitationsFunction"}
-_LAYER = "DependenciesLayer"
-_NAIVE = REPOSITORY / "bench/naive/app.py"
-_NAIVE_PACKAGES = REPOSITORY / "requirements/bench.txt"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A built handler: what its process finds imports in, and the handler's dotted name."""
-
-    name: str
-    paths: tuple[Path, ...]
-    handler: str
-
-    @property
-    def megabytes(self) -> float:
-        """Its files as they lie on the disk of the function, unzipped."""
-        files = [each for path in self.paths for each in path.rglob("*") if each.is_file()]
-        return sum(each.stat().st_size for each in files) / 1e6
-
-    @property
-    def bytecode_files(self) -> int:
-        return sum(1 for path in self.paths for _ in path.rglob("*.pyc"))
+_PACKAGES = REPOSITORY / "requirements/bench.txt"
 
 
 @dataclass(frozen=True)
 class Builds:
-    ours: Artifact
-    sweep: Artifact
-    naive: Artifact
     template: Path
-
-    def function(self, name: str) -> Mapping[str, Any]:
-        """The properties of one of our functions in the built template."""
-        own = self.document["Resources"][FUNCTIONS[name]]["Properties"]
-        shared = self.document["Globals"]["Function"]["Environment"]["Variables"]
-        return {**own, "Environment": {"Variables": shared | own["Environment"]["Variables"]}}
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        parameters: Mapping[str, Any] = self.document["Parameters"]
-        return parameters
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        document: Mapping[str, Any] = yaml.safe_load(self.template.read_text())
-        return document
+    handlers: dict[str, tuple[list[Path], str]]
+    """Of `ours`, `sweep` and `naive`: where imports are found, and the handler's dotted name."""
 
 
-def build_both(workspace: Path, logs: Path) -> Builds:
+def build_all(workspace: Path, logs: Path) -> Builds:
     """Build ours with `sam build`, and the naive one as `sam build` would.
 
-    Raises CommandFailedError, NotInstalledError.
+    Raises ProcessFailedError, NotInstalledError.
     """
     template = build(workspace / "sam", logs=logs)
-    folder = template.parent
-    packages = folder / _LAYER / "python"
-    ours, sweep = (
-        Artifact(name, (folder / FUNCTIONS[name], packages), handler)
-        for name, handler in (
-            ("ours", "reinvite_user.app.handler"),
-            ("sweep", "sweep_invitations.app.handler"),
-        )
-    )
-    naive = Artifact("naive", (_build_naive(workspace / "naive", logs),), "app.handler")
-    return Builds(ours, sweep, naive, template)
+    folder, naive = template.parent, workspace / "naive"
+    _build_naive(naive, logs)
+    layer = folder / "DependenciesLayer/python"
+    handlers = {
+        "ours": ([folder / "ReinviteUserFunction", layer], "reinvite_user.app.handler"),
+        "sweep": ([folder / "SweepInvitationsFunction", layer], "sweep_invitations.app.handler"),
+        "naive": ([naive], "app.handler"),
+    }
+    return Builds(template, handlers)
 
 
-def _build_naive(folder: Path, logs: Path) -> Path:
-    """Packages beside the code and no bytecode: what a default `sam build` makes of them."""
-    state = hashlib.sha256(_NAIVE_PACKAGES.read_bytes() + PYTHON.resolve().as_posix().encode())
-    marker = folder.with_suffix(".installed")
-    if not marker.exists() or marker.read_text() != state.hexdigest():
+def _build_naive(folder: Path, logs: Path) -> None:
+    """Install packages beside the code without bytecode, as a default `sam build` does."""
+    installed = folder.with_suffix(".installed")
+    if not installed.exists() or installed.read_text() != _PACKAGES.read_text():
         shutil.rmtree(folder, ignore_errors=True)
+        options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps"]
+        packages = ["--require-hashes", "--requirement", str(_PACKAGES), "--target", str(folder)]
         run(
-            [
-                str(PYTHON),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-compile",
-                "--no-deps",
-                "--require-hashes",
-                "--requirement",
-                str(_NAIVE_PACKAGES),
-                "--target",
-                str(folder),
-            ],
+            [str(PYTHON), "-m", "pip", "install", *options, *packages],
             environment=clean_environment(),
             log=logs / "naive-build.log",
             directory=REPOSITORY,
         )
-        marker.write_text(state.hexdigest())
-    shutil.copy(_NAIVE, folder / "app.py")
-    return folder
+        installed.write_text(_PACKAGES.read_text())
+    shutil.copy(REPOSITORY / "bench/naive/app.py", folder / "app.py")

@@ -1,311 +1,221 @@
-"""Part 5: what a million e-mails cost by the price list.
+"""What a million e-mails cost by the price list.
 
-What a handler asks of AWS is counted while it carries out real batches of each kind; how many
-batches and records of each kind a million e-mails take comes from the simulated backlog, so that
-both handlers stand before the same limiter. Left out, for both alike: what the sender pays to put
-a request on the queue, polls that find nothing, the platform's own log lines, X-Ray and metrics.
+Real batches of one record and of ten say what a delivery of each kind asks of AWS, and what its
+batch asks besides; a simulated backlog says how many of each a million e-mails take. Left out for
+all handlers: sending the request, polls that find nothing, the platform's own log lines, X-Ray,
+metrics, storage.
 """
 
 import json
 import math
-import operator
 import statistics
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bench.limiters import LIMITERS, NO_LIMIT
-from bench.prices import Item
-from bench.process import Handler, Invocation
-from bench.quota import FUNCTION, STRATEGIES, Drained, drain
-from bench.say import Say
-from bench.stage import Event, Stage
+from bench.page import Say, Section, Target
+from bench.prices import PRICE_LIST, Item
+from bench.quota import Drained, drain
+from bench.stage import NO_QUOTA, Invocation, Stage
 from local.partoo.control import ANY_USER, Answer
+from tests.simulation.backlog import FUNCTION
+from tests.simulation.limiters import LIMITERS, NO_LIMIT
+from tests.simulation.strategies import SPACED, STRATEGIES
 
 MILLION = 1_000_000
-_WRITE_UNIT_BYTES = 1024
-_READ_UNIT_BYTES = 4096
-_MESSAGE_UNIT_BYTES = 65_536
-# With this much memory Lambda gives a whole CPU, and with less a share of one.
+
+# With so much memory Lambda gives a whole CPU, and with less a share of it.
 _GB_OF_A_CPU = 1769 / 1024
-_SAMPLES = 3
-# A batch is sent away when a burst left a moment ago and the next is further off than it may wait.
-_SLOW_RATE = 60
-_FAST_RATE = 300
-_TRIES = 40
-_TRY_AGAIN_SECONDS = 0.3
-# The key is read again after so long; see invitations.adapters.secrets.
-_OURS_KEY_SECONDS = 900.0
-
-_GATE_KEY = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
-# One call for a batch, billed by the records in it.
-_BILLED_BY_RECORD = ("dynamodb", "BatchGetItem")
-
-_TOO_MANY = Answer(status=429, headers={"Retry-After": "1"})
+# invitations.api_key reads the key again after this.
+_KEY_SECONDS = 900.0
+_BATCH = 10
+_SAMPLES = 5
 
 Units = Mapping[Item, float]
 
 
 class Kind(Enum):
-    """What became of a record of a batch."""
+    """What one delivery of a message comes to."""
 
-    SENT = "sent"
-    REFUSED = "answered 429"
-    DEFERRED = "sent away by the gate"
+    CALLED = "calls"
+    REFUSED = "is answered 429"
+    DEFERRED = "gets an appointment"
+    HOP = "waits on"
+
+
+_COUNTED = [("naive", each) for each in (Kind.CALLED, Kind.REFUSED)]
+_COUNTED += [("ours", each) for each in (Kind.CALLED, Kind.DEFERRED, Kind.HOP)]
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one batch of a kind asks of AWS, split into what each record asks and the rest."""
+    """What deliveries of one kind ask of AWS, without the rate limiter and the key."""
 
     per_record: Units
     per_batch: Units
-    cpu_seconds: float
-    """Of a record."""
-    log_bytes: float
-    """Of a record."""
-    largest_item_bytes: int
-    calls: Mapping[str, int]
-    """Of a batch of ten, by operation."""
+
+    @classmethod
+    def between(cls, one: Units, ten: Units) -> "Share":
+        """Split what batches of one record and of ten ask."""
+        per_record = {item: (ten[item] - one[item]) / (_BATCH - 1) for item in ten}
+        return cls(per_record, {item: one[item] - per_record[item] for item in ten})
 
 
-def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
-    """What one call of the SDK is billed as; raises KeyError for one that is not known here."""
-    sizes: Sequence[int] = call["item_bytes"]
-    match call["service"], call["operation"]:
-        case "dynamodb", "TransactWriteItems":
-            return Item.TABLE_WRITES, 2.0 * sum(_blocks(each, _WRITE_UNIT_BYTES) for each in sizes)
-        case "dynamodb", "PutItem" | "UpdateItem" | "DeleteItem":
-            return Item.TABLE_WRITES, float(sum(_blocks(each, _WRITE_UNIT_BYTES) for each in sizes))
-        case "dynamodb", "GetItem":
-            share = 1.0 if call["parameters"].get("ConsistentRead") else 0.5
-            return Item.TABLE_READS, share
-        case "dynamodb", "BatchGetItem":
-            tables = call["parameters"]["RequestItems"].values()
-            shares = [1.0 if each.get("ConsistentRead") else 0.5 for each in tables]
-            keys = [len(each["Keys"]) for each in tables]
-            return Item.TABLE_READS, sum(map(operator.mul, shares, keys))
-        case "sns", "Publish" | "PublishBatch":
-            return Item.TOPIC, float(_blocks(_text_bytes(call), _MESSAGE_UNIT_BYTES))
-        case "sqs", _:
-            return Item.QUEUE, float(_blocks(_text_bytes(call), _MESSAGE_UNIT_BYTES))
-        case "secretsmanager", "GetSecretValue":
-            return Item.SECRET, 1.0
-    raise KeyError(f"{call['service']} {call['operation']}")
-
-
-def is_of_the_gate(call: Mapping[str, Any]) -> bool:
-    """The simulation counts these: how many there are depends on who else wants the gate."""
-    return bool(call["parameters"].get("Key") == _GATE_KEY)
-
-
-def split(calls: Iterable[Mapping[str, Any]], records: int) -> tuple[Units, Units]:
-    """Split a full batch's calls: an operation made for each record, and what is left over."""
-    by_operation: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for call in calls:
-        if not is_of_the_gate(call) and call["operation"] != "GetSecretValue":
-            by_operation.setdefault((call["service"], call["operation"]), []).append(call)
-    per_record, per_batch = Counter[Item](), Counter[Item]()
-    for operation, same in by_operation.items():
-        billed = [units_of_call(call) for call in same]
-        item, units = billed[0][0], sum(units for _, units in billed)
-        each_record = len(same) // records * records
-        if operation == _BILLED_BY_RECORD:
-            each_record = len(same)
-        per_record[item] += units * each_record / len(same) / records  # type: ignore[assignment]
-        per_batch[item] += units * (len(same) - each_record) / len(same)  # type: ignore[assignment]
-    return dict(per_record), dict(per_batch)
+Shares = Mapping[str, Mapping[Kind, Share]]
+"""By handler: `naive`, `ours`."""
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Of a million e-mails; `units` and `dollars` by what is billed."""
+    """What a million e-mails take; `deliveries` of a message for each."""
 
-    handler: str
+    strategy: str
     limiter: str
+    deliveries: float
     units: Units
-    attempts: float
-    """Deliveries of a message to the function, for each e-mail."""
-
-    @property
-    def dollars(self) -> dict[Item, float]:
-        return {item: units * item.value.each for item, units in self.units.items()}
 
     @property
     def total(self) -> float:
-        return sum(self.dollars.values())
+        """Dollars."""
+        return sum(units * item.value.each for item, units in self.units.items())
+
+    @property
+    def row(self) -> list[str]:
+        dollars = [self.units.get(item, 0.0) * item.value.each for item in Item]
+        figures = (self.deliveries, *dollars, self.total)
+        return [self.strategy, self.limiter, *(f"{each:.2f}" for each in figures)]
 
 
-def bill(handler: str, shares: Mapping[Kind, Share], drained: Drained) -> Bill:
-    """Multiply what a batch of each kind asks for by how often a simulated backlog had it."""
-    tally = drained.tally
-    units = Counter[Item]()
-
-    def add(more: Units, times: float) -> None:
-        for item, each in more.items():
-            units[item] += each * times  # type: ignore[assignment]
-
-    records = {
-        Kind.SENT: drained.emails,
-        Kind.REFUSED: tally.refused,
-        Kind.DEFERRED: tally.deferred - tally.refused,
-    }
-    batches = {
-        Kind.SENT: tally.batches_published,
-        Kind.DEFERRED: tally.batches_deferred,
-    }
-    work_seconds = 0.0
-    for kind, share in shares.items():
-        add(share.per_record, records[kind])
-        add(share.per_batch, batches.get(kind, 0))
-        add({Item.LOGS: share.log_bytes}, records[kind])
-        work_seconds += share.cpu_seconds * records[kind]
-    waited = tally.execution_seconds * FUNCTION.memory_gb
-    add({Item.TABLE_WRITES: 1.0}, tally.gate_writes)
-    add({Item.TABLE_READS: 1.0}, tally.gate_reads)
-    # A batch is received with one request; what was carried out of it is deleted with another.
-    add({Item.QUEUE: 1.0}, tally.executions + tally.batches_settled)
-    add({Item.INVOCATIONS: 1.0}, tally.executions)
-    add({Item.COMPUTE: 1.0}, waited + work_seconds * _GB_OF_A_CPU)
-    if handler == "ours":
-        add({Item.SECRET: FUNCTION.executions_at_once / _OURS_KEY_SECONDS}, drained.seconds)
-    scale = MILLION / drained.emails
-    return Bill(
-        handler,
-        drained.limiter,
-        {item: amount * scale for item, amount in units.items()},
-        tally.received / drained.emails,
-    )
-
-
-Shares = Mapping[str, Mapping[Kind, Share]]
-"""By handler."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    bills: Sequence[Bill]
-    shares: Shares
-
-    def ratio(self, limiter: str) -> float:
-        """Ours by the naive one, under one limiter."""
-        totals = {each.handler: each.total for each in self.bills if each.limiter == limiter}
-        return totals["ours"] / totals["naive"]
-
-
-def count_shares(stage: Stage, say: Say) -> Shares:
-    """Count what real batches of each kind ask of AWS."""
-    say("cost: counting what the naive handler asks of AWS")
-    naive = _count_naive(stage)
-    say("cost: counting what ours asks of AWS")
-    return {"naive": naive, "ours": _count_ours(stage)}
-
-
-def measure(shares: Shares, say: Say) -> Costs:
-    """Simulate a backlog under each limiter, and multiply."""
+def measure(stage: Stage, say: Say) -> list[Section]:
+    """Count, simulate a backlog under each limiter, and multiply."""
+    shares: dict[str, dict[Kind, Share]] = {"naive": {}, "ours": {}}
+    for name, kind in _COUNTED:
+        say(f"cost: counting what a delivery asks of AWS that {kind.value}, {name}")
+        one, ten = (_count(stage, name, kind, size) for size in (1, _BATCH))
+        shares[name][kind] = Share.between(one, ten)
     bills = []
     for limiter in (NO_LIMIT, *LIMITERS):
         say(f"cost: a backlog, {limiter}")
-        bills += [
-            bill(
-                strategy,
-                shares["ours" if strategy == "ours" else "naive"],
-                drain(strategy, limiter),
-            )
-            for strategy in STRATEGIES
-        ]
-    return Costs(bills, shares)
+        bills += [bill(shares, drain(strategy, limiter)) for strategy in STRATEGIES]
+    totals = {(each.strategy, each.limiter): each.total for each in bills}
+    targets = []
+    for limiter in LIMITERS:
+        text = f"a million e-mails before a {limiter}, of the naive handler's evenly spaced"
+        ratio = totals["ours", limiter] / totals[SPACED, limiter]
+        targets.append(Target(text, ratio, 1.0, 0.862))
+    labels = [item.value.label for item in Item]
+    head = ["", "limiter", "deliveries", *labels, "total"]
+    rows = [each.row for each in (*bills, hop(shares))]
+    # A label, dollars, for how many, the unit, the page.
+    prices = [list(map(str, item.value)) for item in Item]
+    return [
+        Section("A million e-mails, dollars", head, rows, targets),
+        Section(PRICE_LIST, ["", "dollars", "for", "unit", "page"], prices),
+    ]
 
 
-def _count_naive(stage: Stage) -> dict[Kind, Share]:
-    with stage.process("naive") as handler:
-        _one(stage, "naive", handler, Kind.SENT)
-        kinds = (Kind.SENT, Kind.REFUSED)
-        # Once it counts, a handler is slow for ever.
-        plain = {kind: _several(stage, "naive", handler, kind) for kind in kinds}
-        return {
-            kind: _share(plain[kind], _one(stage, "naive", handler, kind, count=True))
-            for kind in kinds
-        }
+def bill(shares: Shares, drained: Drained) -> Bill:
+    """Multiply what each kind of delivery asks by how often a simulated backlog had it."""
+    tally, is_ours = drained.tally, drained.strategy == "ours"
+    # A call of ours that is refused costs what another costs.
+    called = drained.emails + (tally.refused if is_ours else 0)
+    often = {
+        Kind.CALLED: (called, tally.batches_published or tally.executions),
+        Kind.REFUSED: (tally.refused, 0),
+        Kind.DEFERRED: (tally.deferred - tally.refused, tally.batches_deferred),
+    }
+    units = Counter[Item]()
+    for kind, share in shares["ours" if is_ours else "naive"].items():
+        records, batches = often.get(kind, (0, 0))
+        _add(units, share.per_record, records)
+        _add(units, share.per_batch, batches)
+    _add(units, {Item.TABLE_WRITES: 1.0}, tally.limiter_writes)
+    _add(units, {Item.TABLE_READS: 1.0}, tally.limiter_reads)
+    # One request receives a batch, another deletes what was carried out of it.
+    _add(units, {Item.QUEUE: 1.0}, tally.executions + tally.batches_settled)
+    _add(units, {Item.INVOCATIONS: 1.0}, tally.executions)
+    _add(units, {Item.COMPUTE: FUNCTION.memory_gb}, tally.execution_seconds)
+    if is_ours:
+        _add(units, {Item.SECRET: FUNCTION.executions_at_once / _KEY_SECONDS}, drained.seconds)
+    million = {item: amount * MILLION / drained.emails for item, amount in units.items()}
+    return Bill(drained.strategy, drained.limiter, tally.received / drained.emails, million)
 
 
-def _count_ours(stage: Stage) -> dict[Kind, Share]:
-    shares = {}
-    for kind, rate in (
-        (Kind.SENT, _FAST_RATE),
-        (Kind.DEFERRED, _SLOW_RATE),
-        (Kind.REFUSED, _FAST_RATE),
-    ):
-        with stage.process("ours", rate) as handler:
-            if kind is Kind.SENT:
-                _one(stage, "ours", handler, kind)
-            plain = _several(stage, "ours", handler, kind)
-            shares[kind] = _share(plain, _one(stage, "ours", handler, kind, count=True))
-    return shares
+def hop(shares: Shares) -> Bill:
+    """Bill one hop more of each of a million requests, each alone in its batch."""
+    units = Counter[Item]()
+    share = shares["ours"][Kind.HOP]
+    for more in (share.per_record, share.per_batch, {Item.QUEUE: 2.0, Item.INVOCATIONS: 1.0}):
+        _add(units, more, MILLION)
+    return Bill("ours", "each 15 minutes of waiting more", 1.0, units)
 
 
-def _several(stage: Stage, name: str, handler: Handler, kind: Kind) -> list[Invocation]:
-    return [_one(stage, name, handler, kind) for _ in range(_SAMPLES)]
+def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
+    """What one call of the SDK is billed as; raises KeyError for one that is not known here.
+
+    DynamoDB bills a write by the larger of the item before and after. What is deleted or replaced
+    here has less than 1 KB. Every read is consistent. Ten messages have less than 64 KB.
+    """
+    parameters = call["parameters"]
+    match call["operation"]:
+        case "PutItem":
+            # As JSON an item is longer than DynamoDB counts it.
+            size = len(json.dumps(parameters["Item"]))
+            return Item.TABLE_WRITES, float(math.ceil(size / 1024))
+        case "DeleteItem":
+            return Item.TABLE_WRITES, 1.0
+        case "BatchGetItem":
+            tables = parameters["RequestItems"].values()
+            return Item.TABLE_READS, float(sum(len(each["Keys"]) for each in tables))
+        case "Publish" | "PublishBatch":
+            return Item.TOPIC, 1.0
+        case "SendMessageBatch" | "ChangeMessageVisibility":
+            return Item.QUEUE, 1.0
+    raise KeyError(call["operation"])
 
 
-def _one(
-    stage: Stage, name: str, handler: Handler, kind: Kind, *, count: bool = False
-) -> Invocation:
-    """Invoke until a full batch is of the wanted kind; raises RuntimeError when none is."""
-    for _ in range(_TRIES):
-        users = stage.fresh_users(FUNCTION.batch_size)
-        refusals = len(users) if kind is Kind.REFUSED else 0
-        stage.partoo.script(ANY_USER, *[_TOO_MANY] * refusals)
-        done = handler.invoke(_received(stage, name, users), count=count)
-        if _kind(stage, users) is kind:
-            stage.partoo.script(ANY_USER)
-            return done
-        time.sleep(_TRY_AGAIN_SECONDS)
-    raise RuntimeError(f"no batch of the {name} handler was {kind.value}")
+def units_of_batch(samples: Sequence[Invocation]) -> Units:
+    """What a batch asks of AWS: the mean of several that were alike.
+
+    Calls that executions share are left out: those for the limiter's item and for the key.
+    """
+    units = Counter[Item]()
+    for each in samples:
+        for call in each.calls:
+            is_of_limiter = '"LIMITER"' in json.dumps(call["parameters"])
+            if not is_of_limiter and call["operation"] != "GetSecretValue":
+                item, amount = units_of_call(call)
+                _add(units, {item: amount}, 1 / len(samples))
+        _add(units, {Item.LOGS: each.log_bytes}, 1 / len(samples))
+    cpu_seconds = statistics.median(each.cpu for each in samples)
+    _add(units, {Item.COMPUTE: _GB_OF_A_CPU}, cpu_seconds)
+    return units
 
 
-def _kind(stage: Stage, users: Sequence[str]) -> Kind | None:
-    statuses = [call.status for call in stage.partoo.calls() if call.user_id in set(users)]
-    for kind, status in ((Kind.SENT, 200), (Kind.REFUSED, 429)):
-        if statuses == [status] * len(users):
-            return kind
-    return None if statuses else Kind.DEFERRED
+def _add(units: Counter[Item], more: Units, times: float) -> None:
+    for item, each in more.items():
+        units[item] += each * times  # type: ignore[assignment]
 
 
-def _received(stage: Stage, name: str, users: Sequence[str]) -> Event:
-    """An event whose messages really were received, so that their visibility can be changed."""
-    event = stage.event(name, users)
-    sqs, queue_url = stage.aws.client("sqs"), stage.resources[name].queue_url
-    for record in event["Records"]:
-        sqs.send_message(QueueUrl=queue_url, MessageBody=record["body"])
-    answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=len(event["Records"]))
-    for record, message in zip(event["Records"], answer["Messages"], strict=True):
-        record["receiptHandle"] = message["ReceiptHandle"]
-    return event
-
-
-def _share(plain: Sequence[Invocation], counted: Invocation) -> Share:
-    records = FUNCTION.batch_size
-    per_record, per_batch = split(counted.calls, records)
-    operations = Counter(f"{call['service']} {call['operation']}" for call in counted.calls)
-    return Share(
-        per_record,
-        per_batch,
-        cpu_seconds=statistics.median(each.cpu for each in plain) / records,
-        log_bytes=statistics.median(each.log_bytes for each in plain) / records,
-        largest_item_bytes=max(
-            (size for call in counted.calls for size in call["item_bytes"]), default=0
-        ),
-        calls=dict(sorted(operations.items())),
-    )
-
-
-def _blocks(size: int, block: int) -> int:
-    return max(1, math.ceil(size / block))
-
-
-def _text_bytes(call: Mapping[str, Any]) -> int:
-    return len(json.dumps(call["parameters"]))
+def _count(stage: Stage, name: str, kind: Kind, size: int) -> Units:
+    """Count what warm batches ask; raises RuntimeError if their deliveries were of another kind."""
+    state = None
+    if kind is Kind.HOP:
+        waiting = {"request_id": "r", "source": "sqs", "asked_at": 0, "wait_until": 2**32}
+        state = json.dumps({**waiting, "cause": "quota", "has_appointment": True})
+    users = [stage.fresh_users(each) for each in (_BATCH, *[size] * _SAMPLES)]
+    events = [stage.event(name, each, retry_state=state) for each in users]
+    # The first batch opens connections, reads the key, and takes the one token of a quota of 1.
+    quota, first = (1, 1) if kind is Kind.DEFERRED else (NO_QUOTA, _BATCH)
+    refusal = Answer(status=429, headers={"Retry-After": "1"})
+    answer = refusal if kind is Kind.REFUSED else Answer()
+    stage.partoo.script(ANY_USER, *[Answer()] * first, *[answer] * size * _SAMPLES)
+    samples = stage.run(name, events, count=True, requests_per_minute=quota)[1:]
+    later = {user for each in users[1:] for user in each}
+    statuses = [call.status for call in stage.partoo.calls() if call.user_id in later]
+    expected = {Kind.CALLED: 200, Kind.REFUSED: 429}.get(kind)
+    if statuses != ([expected] * len(later) if expected else []):
+        raise RuntimeError(f"not each delivery {kind.value}, {name}: {statuses}")
+    return units_of_batch(samples)

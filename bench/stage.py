@@ -1,10 +1,9 @@
-"""The local AWS and the stand-in, with a set of resources for each handler and nothing deployed.
-
-Nothing consumes the queues here: what a handler puts on one stays there, and disturbs no run.
-"""
+"""A local AWS and the fake Partoo server, with resources for each handler; nothing is deployed."""
 
 import json
 import secrets
+import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,163 +11,167 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.builds import FUNCTIONS, Artifact, Builds
-from bench.process import Handler, handler_process
+from bench.builds import PYTHON, Builds
 from local.aws import LocalAws, local_aws
-from local.partoo.control import PartooControl, User, running_stand_in
+from local.errors import ProcessFailedError
+from local.partoo.control import PartooControl, User, running_fake_partoo
 
-Event = Mapping[str, Any]
+NO_QUOTA = 10_000
+"""The largest quota that the configuration takes."""
 
-_WINDOW_SECONDS = 300
-# The most that the configuration takes: here it is the handlers that are measured.
-_NO_QUOTA = 10_000
+_DRIVER = Path(__file__).with_name("driver.py")
+_QUEUES = ("request", "retry", "bulk", "dead_letter", "sweep")
+# The third line is what the naive handler's Tracer needs to stay on. Nobody listens on the port:
+# sending to it costs as much as sending to Lambda's daemon.
+_CONSTANTS = """
+AWS_LAMBDA_FUNCTION_NAME=bench AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512
+POWERTOOLS_METRICS_NAMESPACE=bench TRACING=Disabled
+LAMBDA_TASK_ROOT=/var/task AWS_XRAY_DAEMON_ADDRESS=127.0.0.1:9
+PARTOO_TIMEOUT_SECONDS=10 HISTORY_DAYS=90 INVITE_WINDOW_SECONDS=300 MAX_ATTEMPTS=10
+USER_DAILY_LIMIT=5 USER_ID_PATH=detail.user_id
+SWEEP_MIN_AGE_HOURS=24 SWEEP_MAX_INVITES=3 SWEEP_MAX_USERS=10000 SWEEP_ROLES= SWEEP_ORG_IDS=
+SWEEP_FIRST_INVITATION=true
+"""
+_TRACE_ID = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What one handler works with."""
+class Invocation:
+    """One invocation; seconds and bytes are the handler's alone, unless they say otherwise."""
 
-    table_name: str
-    queue_url: str
-    queue_arn: str
-    dead_letter_queue_url: str
-    topic_arn: str
-    secret_arn: str
+    answer: Any
+    seconds_since_start: float
+    """From the start of the process to the answer."""
+    cpu_since_start: float
+    wall: float
+    cpu: float
+    log_bytes: int
+    peak_kilobytes: int
+    """The most memory that the process has had until now."""
+    calls: list[dict[str, Any]]
+    """The SDK's calls, if they were counted: `operation`, `parameters`."""
 
 
 @dataclass(frozen=True)
 class Stage:
+    """Runs handlers; `environments` are those of their processes."""
+
     aws: LocalAws
     partoo: PartooControl
-    base_url: str
     builds: Builds
-    resources: Mapping[str, Resources]
-    logs: Path
+    environments: Mapping[str, Mapping[str, str]]
 
-    def environment(self, name: str, requests_per_minute: int = _NO_QUOTA) -> dict[str, str]:
-        """Environment variables of a handler's process: Lambda's own, and the handler's."""
-        resources = self.resources[name]
-        lambdas = {
-            "AWS_LAMBDA_FUNCTION_NAME": "bench",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.builds.function("ours")["MemorySize"]),
-            # Without these the Tracer would find that it is not in Lambda, and switch itself off.
-            "LAMBDA_TASK_ROOT": str(self.builds.naive.paths[0]),
-            "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;"
-            "Parent=53995c3f42cd8ad8;Sampled=1",
-            # UDP to a port where nobody listens, as cheap as to Lambda's own daemon.
-            "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:9",
+    def run(
+        self,
+        name: str,
+        events: Sequence[Mapping[str, Any]],
+        *,
+        count: bool = False,
+        requests_per_minute: int = NO_QUOTA,
+    ) -> list[Invocation]:
+        """Invoke a handler (`ours`, `sweep`, `naive`) with events, in a process of its own.
+
+        With `count`, note its calls, 0.05 ms each. Raises ProcessFailedError.
+        """
+        (folders, handler), log = self.builds.handlers[name], self.aws.logs / f"{name}.log"
+        paths = [str(folder) for folder in folders]
+        command = {"paths": paths, "handler": handler, "events": events, "count": count}
+        arguments = [str(PYTHON), "-I", "-S", "-B", str(_DRIVER)]
+        with log.open("a") as errors:
+            started_at = time.time()
+            done = subprocess.run(
+                arguments,
+                input=json.dumps(command),
+                env={**self.environments[name], "REQUESTS_PER_MINUTE": str(requests_per_minute)},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            raise ProcessFailedError(arguments, done.returncode, log)
+        return [
+            Invocation(seconds_since_start=report.pop("answered_at") - started_at, **report)
+            for report in json.loads(done.stdout)
+        ]
+
+    def event(
+        self, name: str, users: Sequence[str], *, retry_state: str | None = None
+    ) -> dict[str, Any]:
+        """Return an SQS event with a request for each user; with a state, of the retry queue."""
+        url = self.environments[name]["RETRY_QUEUE_URL" if retry_state else "REQUEST_QUEUE_URL"]
+        now = str(int(time.time() * 1000))
+        lists: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
+        attribute = {"dataType": "String", "stringValue": retry_state, **lists}
+        return {
+            "Records": [
+                {
+                    "messageId": str(uuid.uuid4()),
+                    "receiptHandle": self._receipt_handle(url),
+                    "body": json.dumps({"user_id": user, "request_id": str(uuid.uuid4())}),
+                    "attributes": {
+                        "ApproximateReceiveCount": "1",
+                        "SentTimestamp": now,
+                        "SenderId": "AIDAEXAMPLE",
+                        "ApproximateFirstReceiveTimestamp": now,
+                    },
+                    "messageAttributes": {"retry_state": attribute} if retry_state else {},
+                    "md5OfBody": "0" * 32,
+                    "eventSource": "aws:sqs",
+                    "eventSourceARN": f"arn:aws:sqs:eu-west-1:000000000000:{url.split('/')[-1]}",
+                    "awsRegion": "eu-west-1",
+                }
+                for user in users
+            ]
         }
-        if name in FUNCTIONS:
-            own = _variables(self, name, resources, requests_per_minute)
-        else:
-            own = {
-                "TABLE_NAME": resources.table_name,
-                "REQUEST_QUEUE_URL": resources.queue_url,
-                "RESULT_TOPIC_ARN": resources.topic_arn,
-                "API_KEY_SECRET_ARN": resources.secret_arn,
-                "PARTOO_BASE_URL": self.base_url,
-            }
-        return self.aws.environment() | lambdas | own
-
-    @contextmanager
-    def process(self, name: str, requests_per_minute: int = _NO_QUOTA) -> Iterator[Handler]:
-        """Run a handler in a process of its own: `ours`, `sweep` or `naive`."""
-        artifact: Artifact = getattr(self.builds, name)
-        environment = self.environment(name, requests_per_minute)
-        log = self.logs / f"{name}.log"
-        with handler_process(artifact.paths, artifact.handler, environment, log) as handler:
-            yield handler
-
-    def event(self, name: str, users: Sequence[str]) -> Event:
-        """An SQS batch with a request for each user."""
-        return {"Records": [self._record(name, user) for user in users]}
 
     def fresh_users(self, count: int) -> list[str]:
         """Register users whom nobody has invited yet; ids are as long as the vendor's."""
         users = [uuid.uuid4().hex[:24] for _ in range(count)]
-        self.partoo.add_users(*(User(user) for user in users))
+        self.partoo.add_users(*map(User, users))
         return users
 
-    def _record(self, name: str, user: str) -> dict[str, Any]:
-        # The real time of arrival does not matter to either handler.
-        moment = "1800000000000"
-        return {
-            "messageId": str(uuid.uuid4()),
-            "receiptHandle": uuid.uuid4().hex,
-            "body": json.dumps({"user_id": user, "request_id": str(uuid.uuid4())}),
-            "attributes": {
-                "ApproximateReceiveCount": "1",
-                "SentTimestamp": moment,
-                "SenderId": "AIDA",
-                "ApproximateFirstReceiveTimestamp": moment,
-            },
-            "messageAttributes": {},
-            "md5OfBody": "0" * 32,
-            "eventSource": "aws:sqs",
-            "eventSourceARN": self.resources[name].queue_arn,
-            "awsRegion": "eu-west-1",
-        }
+    def _receipt_handle(self, queue_url: str) -> str:
+        """Receive a real message, so that the naive handler can change its visibility."""
+        sqs = self.aws.client("sqs")
+        sqs.send_message(QueueUrl=queue_url, MessageBody="received by the benchmark")
+        handle: str = sqs.receive_message(QueueUrl=queue_url)["Messages"][0]["ReceiptHandle"]
+        return handle
 
 
 @contextmanager
 def staged(builds: Builds, logs: Path) -> Iterator[Stage]:
-    """Run everything for the length of the block; raises LocalStackError when a part fails."""
+    """Run everything for the length of the block; raises CommandError when a part fails."""
     api_key = secrets.token_urlsafe()
     with (
-        # What the local AWS takes for policies and TLS would be taken for ours.
+        # Policies and TLS of the local AWS would be measured, too.
         local_aws(logs, enforces_policies=False) as aws,
-        running_stand_in(
-            api_key, window_seconds=_WINDOW_SECONDS, requests_per_minute=10**9
-        ) as base_url,
+        running_fake_partoo(api_key, requests_per_minute=10**9) as base_url,
     ):
-        resources = {name: _make(aws, name, api_key) for name in (*FUNCTIONS, "naive", "floor")}
-        yield Stage(aws, PartooControl(base_url), base_url, builds, resources, logs)
+        environments = {
+            name: {
+                **aws.environment(),
+                **dict(each.split("=", 1) for each in _CONSTANTS.split()),
+                "_X_AMZN_TRACE_ID": _TRACE_ID,
+                **_resources(aws, f"bench-{name}", api_key),
+                "PARTOO_BASE_URL": base_url,
+            }
+            for name in builds.handlers
+        }
+        yield Stage(aws, PartooControl(base_url), builds, environments)
 
 
-def _make(aws: LocalAws, name: str, api_key: str) -> Resources:
+def _resources(aws: LocalAws, name: str, api_key: str) -> dict[str, str]:
+    """Create what one handler works with, and return the variables that name it."""
+    aws.create_table(name, *(("pk",) if name == "bench-naive" else ("pk", "sk")))
     sqs = aws.client("sqs")
-    aws.create_table(f"bench-{name}", *(("pk", "sk") if name in FUNCTIONS else ("pk",)))
-    queues = [
-        sqs.create_queue(QueueName=f"bench-{name}{suffix}")["QueueUrl"] for suffix in ("", "-dead")
-    ]
-    attributes = sqs.get_queue_attributes(QueueUrl=queues[0], AttributeNames=["QueueArn"])
-    secret = aws.client("secretsmanager").create_secret(Name=f"bench-{name}", SecretString=api_key)
-    return Resources(
-        table_name=f"bench-{name}",
-        queue_url=queues[0],
-        queue_arn=attributes["Attributes"]["QueueArn"],
-        dead_letter_queue_url=queues[1],
-        topic_arn=aws.client("sns").create_topic(Name=f"bench-{name}")["TopicArn"],
-        secret_arn=secret["ARN"],
-    )
-
-
-def _variables(
-    stage: Stage, name: str, resources: Resources, requests_per_minute: int
-) -> dict[str, str]:
-    """The variables of the built template, so that a new one is not forgotten here."""
-    parameters = {
-        name: str(each.get("Default", "")) for name, each in stage.builds.parameters.items()
+    secret = aws.client("secretsmanager").create_secret(Name=name, SecretString=api_key)
+    return {
+        **{
+            f"{queue.upper()}_QUEUE_URL": sqs.create_queue(QueueName=f"{name}-{queue}")["QueueUrl"]
+            for queue in _QUEUES
+        },
+        "TABLE_NAME": name,
+        "RESULT_TOPIC_ARN": aws.client("sns").create_topic(Name=name)["TopicArn"],
+        "API_KEY_SECRET_ARN": secret["ARN"],
     }
-    known = parameters | {
-        "AWS::StackName": "bench",
-        "PartooBaseUrl": stage.base_url,
-        "RequestsPerMinute": str(requests_per_minute),
-        "InvitationTable": resources.table_name,
-        "RequestQueue": resources.queue_url,
-        "DeadLetterQueue": resources.dead_letter_queue_url,
-        "SweepQueue": resources.dead_letter_queue_url,
-        "ResultTopic": resources.topic_arn,
-        "ApiKeySecret": resources.secret_arn,
-    }
-
-    def resolve(value: Any) -> str:
-        match value:
-            case {"Ref": logical_id} | {"Fn::GetAtt": [logical_id, *_]}:
-                return known[logical_id]
-            case {"Fn::If": [_, made, _given]}:
-                return resolve(made)
-        return str(value)
-
-    variables = stage.builds.function(name)["Environment"]["Variables"]
-    return {variable: resolve(value) for variable, value in variables.items()}

@@ -1,15 +1,13 @@
-"""Part 7: what a sweep of a whole organisation takes, and what it keeps in memory.
+"""A sweep of a whole organisation: its time, and the memory of its process.
 
-The built function in a process of its own, against the local AWS and the stand-in; the quota is
-wide open and nobody carries its requests out, so that what is measured is the sweep.
+The built function in a process of its own; the quota is wide open, and nothing consumes its
+requests.
 """
 
-import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import median
 
-from bench.say import Say
+from bench.page import Say, Section, Target
 from bench.stage import Stage
 from local.partoo.organisation import organisation
 
@@ -18,54 +16,24 @@ _ROUNDS = 3
 _SEED = 7
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """One sweep, in a new process."""
-
-    users: int
-    due: int
-    pages: int
-    wall: float
-    cpu: float
-    """Of the function's process, in seconds."""
-    peak_megabytes: float
-    calls: int
-    """Of AWS; counted in a sweep of its own."""
-
-
-@dataclass(frozen=True)
-class Sweeps:
-    rounds: Sequence[Sweep]
-
-    def median(self, users: int, name: str) -> float:
-        figures = [float(getattr(each, name)) for each in self.rounds if each.users == users]
-        return statistics.median(figures)
-
-    @property
-    def memory_ratio(self) -> float:
-        """Of the largest organisation, by the smallest."""
-        smallest, *_, largest = (self.median(size, "peak_megabytes") for size in SIZES)
-        return largest / smallest
-
-
-def measure(stage: Stage, say: Say) -> Sweeps:
-    rounds = []
+def measure(stage: Stage, say: Say) -> Section:
+    """Sweep an organisation of each size, each time in a new process."""
+    rows, peaks = [], []
     for size in SIZES:
         say(f"sweep: an organisation of {size:,}")
         stage.partoo.reset()
         stage.partoo.add_users(*organisation(size, _SEED, time.time()))
-        calls = len(_sweep(stage, count=True)[1])
-        for _ in range(_ROUNDS):
-            sweep, _ = _sweep(stage, count=False)
-            rounds.append(Sweep(size, *sweep, calls))
-    return Sweeps(rounds)
-
-
-def _sweep(
-    stage: Stage, *, count: bool
-) -> tuple[tuple[int, int, float, float, float], list[dict[str, object]]]:
-    with stage.process("sweep") as handler:
-        done = handler.invoke({}, count=count)
-    summary = done.answer
-    figures = (summary["due"], summary["pages"], done.wall, done.cpu, done.peak_kilobytes / 1000)
-    return figures, done.calls
+        calls = len(stage.run("sweep", [{}], count=True)[0].calls)
+        rounds = [stage.run("sweep", [{}])[0] for _ in range(_ROUNDS)]
+        peaks.append(median(each.peak_kilobytes for each in rounds) / 1000)
+        wall, cpu = median(each.wall for each in rounds), median(each.cpu for each in rounds)
+        counts = [size, rounds[0].answer["due"], rounds[0].answer["pages"], calls]
+        seconds = [f"{wall:.1f}", f"{cpu:.1f}", f"{peaks[-1]:.1f}"]
+        rows.append([*(f"{each:,}" for each in counts), *seconds])
+    text = "memory of a sweep of 10,000 users, of that of 1,000"
+    return Section(
+        "A sweep, nobody else at the quota",
+        ["users", "due", "searches", "calls of AWS", "seconds", "CPU seconds", "peak MB"],
+        rows,
+        [Target(text, peaks[-1] / peaks[0], 1.2)],
+    )

@@ -1,4 +1,4 @@
-"""A throwaway AWS on the loopback address."""
+"""Runs a local AWS (ministack) on the loopback address, with empty state."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ REGION = "eu-west-1"
 _SERVER = REPOSITORY / ".venv/aws/bin/ministack"
 _START_SECONDS = 30.0
 _HOST = "127.0.0.1"
-# The account that the resources belong to is the access key's twelve digits.
+# ministack takes a key of twelve digits for the account id.
 _ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "000000000000",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -35,20 +35,20 @@ _ACCOUNT = {
 
 @dataclass(frozen=True)
 class LocalAws:
-    """A running local AWS; `logs` is the folder that its log, and those of deployments, go to."""
+    """A running local AWS; `logs` is the folder of its log and of the deployments' logs."""
 
     endpoint_url: str
     logs: Path
     server_pid: int | None = None
-    """None when it is not running at all."""
+    """None if the server is not a child of this process."""
     ca: Path | None = None
-    """Who vouches for its certificate; None when it speaks plain http."""
+    """The certificate authority of its certificate; None for plain http."""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the local AWS.
 
-        Any, because boto3's overloads would have to be repeated here for each service: name the
-        type where the client is kept.
+        Any, because the type depends on the service's name: annotate the variable that keeps the
+        client.
         """
         return boto3.client(  # type: ignore[call-overload]
             service,
@@ -57,12 +57,12 @@ class LocalAws:
             aws_access_key_id=_ACCOUNT["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=_ACCOUNT["AWS_SECRET_ACCESS_KEY"],
             verify=self.ca and str(self.ca),
-            # A repeated Invoke would run the function twice; it may take as long as its time-out.
+            # A retry would invoke a function twice. An answer may take the function's time-out.
             config=Config(retries={"total_max_attempts": 1}, read_timeout=300),
         )
 
     def create_table(self, name: str, *key: str) -> None:
-        """Make an empty table; the key's attributes are texts, the partition's first."""
+        """Create a table with a key of strings: the partition key, then the sort key."""
         self.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -74,7 +74,7 @@ class LocalAws:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that send a child process to the local AWS."""
+        """Return the environment of a child process that is to use the local AWS."""
         trust = {} if self.ca is None else {"AWS_CA_BUNDLE": str(self.ca)}
         return clean_environment() | {"AWS_ENDPOINT_URL": self.endpoint_url} | trust
 
@@ -83,12 +83,11 @@ class LocalAws:
 def local_aws(
     logs: Path, *, functions_endpoint_url: str | None = None, enforces_policies: bool = True
 ) -> Iterator[LocalAws]:
-    """Run a local AWS with empty state for the length of the block.
+    """Run a local AWS for the length of the block.
 
-    Its functions find AWS at `functions_endpoint_url`, so that a proxy can stand between the two;
-    None sends them straight back. Policies hold as in a real account, those that refuse what does
-    not come over TLS among them; without `enforces_policies` anybody may do anything over plain
-    http, and calls are quicker. Raises NotInstalledError, NotReadyError.
+    `functions_endpoint_url`: where its functions call AWS, for example a fault proxy; None for the
+    local AWS itself. `enforces_policies`: IAM and resource policies apply, and it serves https;
+    without it, it serves plain http and is faster. Raises NotInstalledError, NotReadyError.
     """
     if not _SERVER.exists():
         raise NotInstalledError(_SERVER)
@@ -97,7 +96,7 @@ def local_aws(
     log = logs / "aws.log"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         ca = Path(scratch, "ca.pem") if enforces_policies else None
-        # The functions inherit all of this, and nothing of the user's own environment.
+        # The functions inherit this environment, and nothing of the user's.
         environment = (
             _ACCOUNT
             | {
@@ -107,7 +106,7 @@ def local_aws(
                 "GATEWAY_PORT": str(port),
                 "HOME": scratch,
                 "IOT_MTLS_ENABLED": "0",
-                # At WARNING the functions' own loggers would fall silent too.
+                # WARNING would silence the functions' loggers, too.
                 "LOG_LEVEL": "INFO",
                 "MINISTACK_HOST": _HOST,
                 "MINISTACK_REGION": REGION,
@@ -127,13 +126,13 @@ def local_aws(
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment with the local account in place of the user's own."""
+    """Return this process's environment with the local account instead of the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | _ACCOUNT
 
 
 def _certificate(ca: Path) -> dict[str, str]:
-    """Make a certificate that `ca` vouches for; returns what tells the local AWS of both."""
+    """Issue a certificate and write its authority to `ca`; returns ministack's variables."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(ca)
     own = ca.with_name("aws.pem")

@@ -1,4 +1,4 @@
-"""The whole stack on this machine: AWS, the API's stand-in and the deployed template."""
+"""Runs the whole stack on this machine: local AWS, fake Partoo server and the deployed template."""
 
 import secrets
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.aws import REPOSITORY, LocalAws, local_aws
-from local.partoo.control import PartooControl, User, running_stand_in
+from local.partoo.control import PartooControl, User, running_fake_partoo
 from local.stack import DeployedStack, build, deploy
 
 _STACK_NAME = "partoo-reinvite"
@@ -17,7 +17,7 @@ _WORKSPACE = REPOSITORY / ".local"
 
 @dataclass(frozen=True)
 class LocalEnvironment:
-    """What runs, and where its logs go."""
+    """The parts of a running environment."""
 
     aws: LocalAws
     stack: DeployedStack
@@ -34,14 +34,14 @@ def local_environment(
     say: Callable[[str], None],
     requests_per_minute: int = 300,
 ) -> Iterator[LocalEnvironment]:
-    """Run everything for the length of the block; the API knows `users` and has that quota.
+    """Run the environment for the length of the block; the fake server knows `users`.
 
-    Raises LocalStackError or ControlError when a part does not come up.
+    `requests_per_minute` is the quota of the stack and of the fake server. Raises CommandError.
     """
     api_key = secrets.token_urlsafe()
     with (
         local_aws(logs) as aws,
-        running_stand_in(
+        running_fake_partoo(
             api_key, window_seconds=window_seconds, requests_per_minute=requests_per_minute
         ) as base_url,
     ):
@@ -60,7 +60,7 @@ def local_environment(
 
 
 def empty_log_folder(name: str) -> Path:
-    """Return `.local/NAME` without what the last command of that name has left there."""
+    """Return the folder `.local/NAME`, emptied."""
     folder = _WORKSPACE / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack, each as one sentence and the log's last lines."""
+"""Errors of the commands: one sentence each, and the end of the log if there is one."""
 
 import subprocess
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from pathlib import Path
 _TAIL_LINES = 25
 
 
-class LocalStackError(Exception):
-    """Base of everything that the local stack raises itself."""
+class CommandError(Exception):
+    """Base of the errors that a command prints without a traceback."""
 
 
-class NotInstalledError(LocalStackError):
-    """A tool's environment is missing."""
+class NotInstalledError(CommandError):
+    """A tool's virtual environment is missing."""
 
     def __init__(self, tool: Path) -> None:
         super().__init__(f"{tool} is missing: `make setup` installs it.")
 
 
-class NotReadyError(LocalStackError):
-    """A background process ended or stayed silent instead of getting ready."""
+class NotReadyError(CommandError):
+    """A background process ended, or was not ready in time."""
 
     def __init__(self, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
         what = (
@@ -30,8 +30,8 @@ class NotReadyError(LocalStackError):
         super().__init__(f"{_name(child.args)} {what}.{_tail(log)}")
 
 
-class CommandFailedError(LocalStackError):
-    """A command ended with another exit code than 0."""
+class ProcessFailedError(CommandError):
+    """A child process ended with another exit code than 0."""
 
     def __init__(self, command: Sequence[str], code: int, log: Path) -> None:
         super().__init__(f"{' '.join(command[:2])} ended with {code}.{_tail(log)}")

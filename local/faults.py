@@ -1,6 +1,6 @@
-"""A proxy between the functions and the local AWS, in which calls go wrong on purpose.
+"""A proxy between the functions and the local AWS that injects faults.
 
-The tests' own calls go past it, so that they see what really happened.
+Tests call the local AWS directly, so that faults do not affect them.
 """
 
 import json
@@ -24,9 +24,9 @@ from xml.sax.saxutils import escape
 
 _POLL_SECONDS = 0.02
 _UPSTREAM_SECONDS = 60.0
-# The local AWS hangs up after 75; a call on a connection that has just ended would break by itself.
+# Less than the 75 s of the local AWS, so that no call meets a connection that it has just closed.
 _IDLE_SECONDS = 30.0
-# They belong to one connection, and the proxy has two.
+# Headers of one connection, which a proxy must not forward.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 # AWS Signature Version 4: Credential=KEY/DATE/REGION/SERVICE/aws4_request.
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/,]+/[^/,]+/[^/,]+/(?P<service>[^/,]+)/aws4_request")
@@ -39,7 +39,7 @@ _THROTTLED = {
 
 
 class Fault(Enum):
-    """What happens to a call; all but LOSE_REPLY keep it from AWS."""
+    """What happens to a call. With all faults but LOSE_REPLY, AWS does not receive the call."""
 
     REFUSE = "answered 500"
     THROTTLE = "answered with the service's own throttling error"
@@ -53,12 +53,16 @@ class _Injection:
     service: str
     fault: Fault
     operation: str | None
+    containing: str
     times_left: int | None
     probability: float
     rng: random.Random
 
-    def strikes(self, service: str | None, operation: str | None) -> bool:
+    def applies(self, service: str | None, operation: str | None, body: str) -> bool:
+        """Decide whether the fault applies to a call, and count it."""
         if service != self.service or self.operation not in (None, operation):
+            return False
+        if self.containing not in body:
             return False
         if self.times_left == 0 or self.rng.random() >= self.probability:
             return False
@@ -68,7 +72,7 @@ class _Injection:
 
 
 class FaultProxy:
-    """Where to inject faults; every method may be called from any thread."""
+    """Injects faults; all methods are thread-safe."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -79,15 +83,15 @@ class FaultProxy:
         self._injections: list[_Injection] = []
 
     def forward_to(self, endpoint_url: str, ca: Path | None = None) -> None:
-        """Say where the local AWS is before the first call comes through.
+        """Set the endpoint of the local AWS before the first call.
 
-        `ca` vouches for an https one; None for a plain one.
+        `ca`: the certificate authority of an https endpoint, None for plain http.
         """
         self._upstream = urlsplit(endpoint_url)
         self._tls = None if ca is None else ssl.create_default_context(cafile=ca)
 
     def connection(self) -> HTTPConnection:
-        """Return a connection of the caller's own to the local AWS, not yet open."""
+        """Return a new connection to the local AWS, not yet open."""
         host, port = self._upstream.hostname or "", self._upstream.port
         if self._tls is None:
             return HTTPConnection(host, port, timeout=_UPSTREAM_SECONDS)
@@ -99,30 +103,33 @@ class FaultProxy:
         kind: Fault,
         *,
         operation: str | None = None,
+        containing: str = "",
         times: int | None = None,
         probability: float = 1.0,
         rng: random.Random | None = None,
     ) -> None:
-        """Let calls of a service, or of one operation like `SendMessage`, go wrong from now on.
+        """Inject a fault into calls of a service, or of one operation such as `SendMessage`.
 
-        `times` None means until `clear`. What was injected first strikes first.
+        `containing`: a text that the call's body must have, such as an item's key.
+        `times`: number of calls, None for all calls until `clear`. `probability`: share of calls
+        with the fault. The first injection that applies to a call wins.
         """
-        rng = rng or random.Random()  # noqa: S311  # chooses calls, guards nothing
-        injection = _Injection(service, kind, operation, times, probability, rng)
+        rng = rng or random.Random()  # noqa: S311  # not for security
+        injection = _Injection(service, kind, operation, containing, times, probability, rng)
         with self._lock:
             self._injections.append(injection)
 
     def clear(self) -> None:
-        """End all faults and forget what was injected."""
+        """End all faults and reset the counts."""
         with self._lock:
             self._injections.clear()
             self.injected.clear()
 
-    def choose(self, service: str | None, operation: str | None) -> Fault | None:
-        """Decide what happens to a call, and count it; None lets it through."""
+    def choose(self, service: str | None, operation: str | None, body: str = "") -> Fault | None:
+        """Return the fault for a call and count it; None for no fault."""
         with self._lock:
             for injection in self._injections:
-                if injection.strikes(service, operation):
+                if injection.applies(service, operation, body):
                     self.injected[injection.service, injection.fault] += 1
                     return injection.fault
         return None
@@ -132,7 +139,7 @@ class FaultProxy:
 def fault_proxy() -> Iterator[FaultProxy]:
     """Run a proxy on the loopback address for the length of the block.
 
-    It is there before the local AWS is, which must tell its functions the address.
+    Start it before the local AWS, which passes its address to the functions.
     """
     with _Server() as server:
         serving = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,))
@@ -146,7 +153,7 @@ def fault_proxy() -> Iterator[FaultProxy]:
 
 
 class _Server(ThreadingHTTPServer):
-    # Closing waits for every thread, which hang_up makes sure are about to end.
+    # Closing waits for all threads; hang_up ends them.
     daemon_threads = False
     request_queue_size = 512
 
@@ -175,17 +182,17 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body go out in separate writes; Nagle's algorithm would hold back the second one.
+    # Head and body are separate writes; Nagle's algorithm would delay the second one.
     disable_nagle_algorithm = True
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Write nothing: `injected` is the record, and stderr belongs to the caller."""
+        """Write nothing: `injected` is the record, and stderr belongs to the parent process."""
 
     def setup(self) -> None:
         super().setup()
-        # As long as the client's own, because TLS takes its time to begin. Closed, it opens again
-        # with the next call.
+        # One upstream connection for each client connection, because a TLS handshake is slow. After
+        # close() it reopens with the next call.
         self._upstream = self.server.proxy.connection()
         self._used_at = time.monotonic()
 
@@ -194,14 +201,14 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def handle(self) -> None:
-        # A client may give up or be killed at any moment.
+        # Clients hang up after time-outs and kills.
         with suppress(ConnectionError):
             super().handle()
 
     def _dispatch(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         service, operation = self._service(), self._operation(body)
-        match self.server.proxy.choose(service, operation):
+        match self.server.proxy.choose(service, operation, body.decode(errors="replace")):
             case None:
                 self._forward(body, answer=True)
             case Fault.LOSE_REPLY:
@@ -211,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.THROTTLE:
                 self._fail(*_THROTTLED[str(service)])
             case Fault.HANG:
-                # Ends with the client's connection: nothing else comes on it meanwhile.
+                # Returns when the client closes the connection.
                 self.connection.recv(1)
                 self.close_connection = True
             case Fault.DROP:
@@ -254,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(reply.status, headers, content)
 
     def _fail(self, status: int, code: str) -> None:
-        message = "A fault was injected."
+        message = "The fault proxy injected this error."
         if "X-Amz-Target" in self.headers:
             kind, text = (
                 "application/x-amz-json-1.0",
@@ -278,6 +285,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-# The base class looks for one method for each HTTP method.
+# The base class looks up one method for each HTTP method.
 for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
     setattr(_Handler, f"do_{_method}", _Handler._dispatch)

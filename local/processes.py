@@ -1,4 +1,4 @@
-"""Child processes that never outlive the command which started them."""
+"""Child processes that end with the command that started them."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from local.errors import CommandFailedError, NotReadyError
+from local.errors import NotReadyError, ProcessFailedError
 
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 3.0
@@ -21,10 +21,10 @@ _STOP_SECONDS = 3.0
 def running(
     command: Sequence[str], *, environment: Mapping[str, str], log: Path, directory: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in the background, both of its outputs in `log`, and end it with the block.
+    """Run a command in the background for the length of the block; its output goes to `log`.
 
-    The command leads a session of its own: a Ctrl-C in the terminal reaches only the caller, who
-    ends its children in order, and ending the session ends whatever the command has started.
+    The command leads a session of its own: Ctrl-C reaches only this process, which ends its
+    children in order, and the end of the session ends the children of the command.
     """
     child: subprocess.Popen[bytes] | None = None
     try:
@@ -48,17 +48,17 @@ def running(
 def run(
     command: Sequence[str], *, environment: Mapping[str, str], log: Path, directory: Path
 ) -> None:
-    """Run a command to its end; raises CommandFailedError with what it printed last."""
+    """Run a command to its end; raises ProcessFailedError with the end of its output."""
     with running(command, environment=environment, log=log, directory=directory) as child:
         code = child.wait()
     if code != 0:
-        raise CommandFailedError(command, code, log)
+        raise ProcessFailedError(command, code, log)
 
 
 def wait_until_ready(
     child: subprocess.Popen[bytes], ready: Callable[[], bool], *, seconds: float, log: Path
 ) -> None:
-    """Wait until `ready` says so; raises NotReadyError after `seconds` or when the child ended."""
+    """Wait for `ready`; raises NotReadyError after `seconds` or if the child ends."""
     deadline = time.monotonic() + seconds
     while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
@@ -67,7 +67,7 @@ def wait_until_ready(
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listened on a moment ago."""
+    """Return a free loopback port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -75,19 +75,19 @@ def free_port() -> int:
 
 
 def treat_sigterm_as_interrupt() -> None:
-    """Unwind on SIGTERM as on Ctrl-C, so that every `with` block still ends its children."""
+    """Raise KeyboardInterrupt on SIGTERM, so that every `with` block ends its children."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back for a moment.
+    """Delay SIGINT and SIGTERM to the end of the block.
 
-    One that arrives between the fork and the assignment, or while children are being ended, would
+    A signal between the start of a process and the assignment, or during the end of children, would
     leave processes behind.
     """
     if threading.current_thread() is not threading.main_thread():
-        # Python delivers signals to the main thread only.
+        # Only the main thread receives signals.
         yield
         return
     held: list[int] = []
@@ -109,12 +109,12 @@ def _end_session(child: subprocess.Popen[bytes]) -> None:
     _signal_session(child, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         child.wait(_STOP_SECONDS)
-    # Also when the child went quietly: what it had started may still be there.
+    # The children of a child that has ended may still run.
     _signal_session(child, signal.SIGKILL)
     child.wait()
 
 
 def _signal_session(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # macOS answers PermissionError where only zombies are left.
+    # macOS raises PermissionError if only zombies are left.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)

@@ -1,4 +1,4 @@
-"""Rows on the terminal, printed one by one as they come."""
+"""Prints rows to the terminal one by one."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ _COLOURS = {
 
 
 def plain_console() -> Console:
-    """A terminal that changes nothing about a text: ids are cut nowhere and mean no markup."""
+    """Return a console without markup, highlighting and line breaks, so that ids stay whole."""
     return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def print_row(console: Console, widths: Sequence[int], *cells: str) -> None:
-    """Print a row in the colour of the status that is among its cells.
+    """Print a row, coloured if one of its cells is a status.
 
-    Not a Table: that one is laid out once all of its rows are known, and cuts long ids.
+    A rich Table needs all rows before it prints the first one, and cuts long ids.
     """
     cut = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
     colour = next((_COLOURS[cell] for cell in cells if cell in _COLOURS), None)

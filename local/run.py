@@ -1,4 +1,4 @@
-"""`make run`: every sample event through the whole stack, and a check that each got its result."""
+"""`make run`: send the sample events through the whole stack and wait for their results."""
 
 import json
 import time
@@ -11,30 +11,30 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
-from local.errors import LocalStackError
+from local.errors import CommandError
 from local.partoo.control import User
 from local.rows import print_row
 from local.samples import Entrance, Sample, known_users, read_samples
 
-# Long enough that a second request for a user meets the window, short enough to see it end.
+# Long enough for a second request to find the window active, short enough to wait for its end.
 _WINDOW_SECONDS = 10
-# A cold start, a window, and the poll that follows it.
+# A cold start, a window, and the next poll.
 _RESULTS_SECONDS = 40.0
 _EVENT_FIELDS = {"source", "detail-type", "detail"}
 # Status, reason, request, time of day, user.
 _WIDTHS = (9, 18, 36, 12, 0)
 
 
-class RefusedError(LocalStackError):
-    """AWS did not take a sample."""
+class SampleRefusedError(CommandError):
+    """AWS refused a sample."""
 
     def __init__(self, sample: Sample, answer: object) -> None:
         super().__init__(f"{sample.path} was refused: {answer}.")
 
 
 @dataclass
-class Errand:
-    """What was sent and what came back, by request id."""
+class Run:
+    """Samples and results by request id."""
 
     sent: dict[str, Sample] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -45,12 +45,12 @@ class Errand:
 
 
 def main(only: str | None = None) -> int:
-    """Send one sample or all; returns 1 when a request is left without its result."""
+    """Send one sample or all; returns 1 if a request gets no result."""
     console = Console()
     samples = read_samples(Path(only) if only else None)
     logs = empty_log_folder("run")
-    errand = Errand()
-    console.print("Starting AWS and the stand-in for the API …")
+    run = Run()
+    console.print("Starting AWS and the fake Partoo server …")
     with local_environment(
         logs,
         users=map(User, known_users(samples)),
@@ -60,24 +60,24 @@ def main(only: str | None = None) -> int:
         console.print(f"Sending {len(samples)} sample events …")
         for sample in samples:
             try:
-                errand.sent |= dict.fromkeys(_send(environment, sample), sample)
+                run.sent |= dict.fromkeys(_send(environment, sample), sample)
             except ClientError as error:
-                raise RefusedError(sample, error) from error
+                raise SampleRefusedError(sample, error) from error
         print_row(console, _WIDTHS, "status", "reason", "request", "time (UTC)", "user")
-        _await_results(environment, errand, console)
+        _wait_for_results(environment, run, console)
         emails = len(environment.partoo.emails())
-    statuses = Counter(result["status"] for result in errand.results.values())
+    statuses = Counter(result["status"] for result in run.results.values())
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-    console.print(f"{len(errand.sent)} requests: {counts}. E-mails at the API: {emails}.")
-    for request_id, sample in errand.missing.items():
+    console.print(f"{len(run.sent)} requests: {counts}. E-mails at the API: {emails}.")
+    for request_id, sample in run.missing.items():
         console.print(f"[red]No result for request {request_id} of {sample.path}.")
-    if errand.missing:
+    if run.missing:
         console.print(f"The logs are in {logs}.")
-    return 1 if errand.missing else 0
+    return 1 if run.missing else 0
 
 
 def _send(environment: LocalEnvironment, sample: Sample) -> list[str]:
-    """Send a sample; returns the ids of its requests."""
+    """Send a sample; returns its request ids."""
     match sample.entrance:
         case Entrance.QUEUE:
             message = environment.aws.client("sqs").send_message(
@@ -87,7 +87,7 @@ def _send(environment: LocalEnvironment, sample: Sample) -> list[str]:
         case Entrance.BUS:
             event = sample.document
             if not isinstance(event, dict) or not _EVENT_FIELDS.issubset(event):
-                raise RefusedError(sample, "it is not an EventBridge event")
+                raise SampleRefusedError(sample, "it is not an EventBridge event")
             entry = {
                 "EventBusName": environment.stack.event_bus_name,
                 "Source": event["source"],
@@ -96,7 +96,7 @@ def _send(environment: LocalEnvironment, sample: Sample) -> list[str]:
             }
             answer = environment.aws.client("events").put_events(Entries=[entry])
             if answer["FailedEntryCount"]:
-                raise RefusedError(sample, answer["Entries"])
+                raise SampleRefusedError(sample, answer["Entries"])
             return [sample.request_id or answer["Entries"][0]["EventId"]]
         case Entrance.INVOKE:
             invocation = environment.aws.client("lambda").invoke(
@@ -104,20 +104,20 @@ def _send(environment: LocalEnvironment, sample: Sample) -> list[str]:
             )
             payload = json.load(invocation["Payload"])
             if "FunctionError" in invocation:
-                raise RefusedError(sample, payload)
+                raise SampleRefusedError(sample, payload)
             return [result["request_id"] for result in payload["results"]]
 
 
-def _await_results(environment: LocalEnvironment, errand: Errand, console: Console) -> None:
+def _wait_for_results(environment: LocalEnvironment, run: Run, console: Console) -> None:
     sqs = environment.aws.client("sqs")
     queue_url = environment.stack.results_queue_url
     deadline = time.monotonic() + _RESULTS_SECONDS
-    while errand.missing and time.monotonic() < deadline:
+    while run.missing and time.monotonic() < deadline:
         answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         for message in answer.get("Messages", []):
             result = json.loads(message["Body"])
-            # Results are published at least once.
-            if result["request_id"] not in errand.results:
+            # A result may be published more than once.
+            if result["request_id"] not in run.results:
                 moment = result["occurred_at"].removesuffix("Z").partition("T")[2]
                 print_row(
                     console,
@@ -128,5 +128,5 @@ def _await_results(environment: LocalEnvironment, errand: Errand, console: Conso
                     moment,
                     result["user_id"] or "",
                 )
-            errand.results[result["request_id"]] = result
+            run.results[result["request_id"]] = result
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])

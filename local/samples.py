@@ -1,4 +1,4 @@
-"""The sample events under events/: what each sends, and which request it is."""
+"""Reads the sample events under events/."""
 
 import json
 from collections.abc import Iterator
@@ -8,35 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from local.aws import REPOSITORY
-from local.errors import LocalStackError
+from local.errors import CommandError
 
 
 class Entrance(StrEnum):
-    """The folder that a sample lies in says where it enters the stack."""
+    """Where a sample enters the stack; the name of its folder."""
 
     QUEUE = "queue"
     BUS = "bus"
     INVOKE = "invoke"
 
 
-class NoSampleError(LocalStackError):
-    """The sample that was asked for does not exist."""
+class NoSampleError(CommandError):
+    """The sample does not exist."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is not a file.")
 
 
-class UnknownEntranceError(LocalStackError):
-    """A sample lies in a folder that names no entrance."""
+class UnknownEntranceError(CommandError):
+    """The folder of a sample is not an entrance."""
 
     def __init__(self, path: Path) -> None:
         folders = ", ".join(f"{entrance}/" for entrance in Entrance)
-        super().__init__(f"{path} must lie in one of {folders} to say where it enters the stack.")
+        super().__init__(f"{path} must be in one of the folders {folders}.")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One file; what is in it may be broken on purpose."""
+    """One file; its content may be malformed on purpose."""
 
     path: Path
     entrance: Entrance
@@ -44,7 +44,7 @@ class Sample:
 
     @property
     def document(self) -> Any:
-        """The parsed text, unwrapped when it is an SNS notification; None when it is broken."""
+        """The parsed text, without an SNS notification around it; None if it is malformed."""
         document = _parse(self.text)
         if isinstance(document, dict) and document.get("Type") == "Notification":
             return _parse(document.get("Message"))
@@ -52,18 +52,18 @@ class Sample:
 
     @property
     def request_id(self) -> str | None:
-        """The id that the request brings along; None when AWS gives it one."""
+        """The request id in the sample; None if AWS assigns it."""
         document = self.document if isinstance(self.document, dict) else {}
         fields = document.get("detail", document)
         given = fields.get("request_id") if isinstance(fields, dict) else None
         if isinstance(given, str):
             return given
-        # PutEvents gives every event a new id, the queue takes it as it is.
+        # PutEvents assigns a new id to each event.
         return document.get("id") if self.entrance is Entrance.QUEUE else None
 
 
 def read_samples(only: Path | None = None) -> list[Sample]:
-    """Return all samples, or one; raises NoSampleError, UnknownEntranceError."""
+    """Read all samples or one; raises NoSampleError, UnknownEntranceError."""
     if only and not only.is_file():
         raise NoSampleError(only)
     paths = [only] if only else sorted((REPOSITORY / "events").glob("*/*.json"))
@@ -71,7 +71,7 @@ def read_samples(only: Path | None = None) -> list[Sample]:
 
 
 def known_users(samples: list[Sample]) -> set[str]:
-    """Return the users whom the samples name, except those that are to be unknown to the API."""
+    """Return the users that the samples name, except those that the API must not know."""
     users = {user_id for sample in samples for user_id in _user_ids(sample.document)}
     return {user_id for user_id in users if not user_id.startswith("unknown-")}
 

@@ -1,4 +1,4 @@
-"""`make local`: the whole stack, left running until Ctrl-C."""
+"""`make local`: run the whole stack until Ctrl-C."""
 
 import threading
 from contextlib import suppress
@@ -11,15 +11,14 @@ _WINDOW_SECONDS = 300
 
 
 def main() -> int:
-    """Keep the stack up until Ctrl-C."""
+    """Run the stack until Ctrl-C; returns 0."""
     logs = empty_log_folder("serve")
     users = sorted(known_users(read_samples()))
-    print("Starting AWS and the stand-in for the API …")
+    print("Starting AWS and the fake Partoo server …")
     with local_environment(
         logs, users=map(User, users), window_seconds=_WINDOW_SECONDS, say=print
     ) as environment:
         print(_instructions(environment, users[0]))
-        # Nothing else ends it, so that this is no failure.
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0
@@ -27,9 +26,9 @@ def main() -> int:
 
 def _instructions(environment: LocalEnvironment, user_id: str) -> str:
     stack = environment.stack
-    # The AWS CLI 1 overlooks AWS_ENDPOINT_URL for SQS, so that its lines name the endpoint.
+    # The AWS CLI 1 ignores AWS_ENDPOINT_URL for SQS.
     return f"""
-Everything is up; Ctrl-C ends it. In another terminal, in this folder:
+The stack is ready; Ctrl-C ends it. In another terminal, in this folder:
 
   export AWS_ENDPOINT_URL={environment.aws.endpoint_url} AWS_CA_BUNDLE={environment.aws.ca}
   export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=eu-west-1
@@ -48,31 +47,33 @@ Put an event on the bus:
 Invoke the function:
 
   aws lambda invoke --function-name {stack.reinvite_function_name} \\
-    --payload fileb://events/invoke/request.json /dev/stdout
+    --payload fileb://events/invoke/request.json answer.json; cat answer.json
 
-Look whom a sweep would ask again, then let it:
+Preview a sweep, then run it:
 
   aws lambda invoke --function-name {stack.sweep_function_name} \\
-    --payload fileb://events/sweep-dry-run.json /dev/stdout
+    --cli-read-timeout 0 --payload fileb://events/sweep-dry-run.json answer.json; cat answer.json
   aws lambda invoke --function-name {stack.sweep_function_name} \\
-    --payload fileb://events/sweep.json /dev/stdout
+    --cli-read-timeout 0 --payload fileb://events/sweep.json answer.json; cat answer.json
 
-See the results:
+Receive results:
 
   aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --wait-time-seconds 20 \\
     --message-attribute-names All --queue-url {stack.results_queue_url}
 
-Ask for an invitation, see what is known of a user, what is published, and let it be forgotten:
+Invite a user, show the user's state, follow the results, and delete the user's data:
 
   make invite USER={user_id} STACK={stack.name}
   make status USER={user_id} STACK={stack.name}
   make tail STACK={stack.name}
   make forget USER={user_id} STACK={stack.name} FORCE=1
 
-Move what failed back to the request queue:
+Stop all calls to the API, start them again, and move failed messages to the request queue:
 
+  make pause STACK={stack.name}
+  make resume STACK={stack.name}
   make redrive STACK={stack.name}
 
-Partoo's stand-in:    {environment.partoo_base_url}
+Fake Partoo server:   {environment.partoo_base_url}
 Logs:                 {environment.aws.logs}
 """

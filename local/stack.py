@@ -1,4 +1,4 @@
-"""Builds the template and deploys it to the local AWS, with the same tools as a real deployment."""
+"""Builds the template and deploys it to the local AWS, with the tools of a real deployment."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from local.errors import NotInstalledError
 from local.processes import run
 
 SAM = REPOSITORY / ".venv/sam/bin/sam"
-# The local AWS runs the functions in its own interpreter, whatever the template's runtime.
+# The local AWS runs functions in its own interpreter and ignores the template's runtime.
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
 _REFUSED_TYPE = "AWS::SecretsManager::ResourcePolicy"
 _BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessageBatch"}
@@ -23,15 +23,16 @@ _BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessa
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """The outputs of a deployed stack, and a queue that receives each published result.
+    """The outputs of a deployed stack, and a queue that is subscribed to the result topic.
 
-    A message of `results_queue_url` has the result as its body and the result's message attributes
-    as its own.
+    A message of `results_queue_url` has a result as its body, and the result's message attributes.
     """
 
     name: str
     request_queue_url: str
     request_queue_arn: str
+    retry_queue_url: str
+    bulk_queue_url: str
     dead_letter_queue_url: str
     result_topic_arn: str
     alarm_topic_arn: str
@@ -43,11 +44,16 @@ class DeployedStack:
     event_bus_name: str
     results_queue_url: str
 
+    @property
+    def queue_urls(self) -> tuple[str, ...]:
+        """The queues on which requests wait, in the order in which a message moves."""
+        return self.request_queue_url, self.retry_queue_url, self.bulk_queue_url
+
 
 def build(directory: Path, *, logs: Path) -> Path:
-    """Build functions and layer in `directory`; returns the template for any number of deployments.
+    """Build functions and layer in `directory`; returns the built template.
 
-    The next build in the same directory does only what has changed. Raises CommandFailedError,
+    A later build in the same directory builds only what has changed. Raises ProcessFailedError,
     NotInstalledError.
     """
     build_dir = directory / "build"
@@ -70,22 +76,22 @@ def build(directory: Path, *, logs: Path) -> Path:
 def deploy(
     aws: LocalAws, name: str, parameters: Mapping[str, str], *, template: Path, api_key: str
 ) -> DeployedStack:
-    """Deploy a built template as a new stack that is ready for requests.
+    """Deploy a built template as a new stack, and put the API key into its secret.
 
-    Raises CommandFailedError with the end of what `sam deploy` printed, NotInstalledError.
+    Raises ProcessFailedError with the end of `sam deploy`'s output, NotInstalledError.
     """
-    # A file takes any value as it is; on the command line spaces and quotes would need escaping.
+    # Values in a file need no quoting.
     overrides = aws.logs / f"{name}-parameters.yaml"
     overrides.write_text(yaml.safe_dump(dict(parameters)))
     document = yaml.safe_load(template.read_text(encoding="utf-8"))
     secret_policies = _take_secret_policies(document)
-    # Beside the built one, from where its paths lead to what was built.
-    known = template.with_name(f"{name}.yaml")
-    known.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    # In the same folder, because its paths are relative.
+    local_template = template.with_name(f"{name}.yaml")
+    local_template.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     sam(
         "deploy",
         "--template-file",
-        str(known),
+        str(local_template),
         "--stack-name",
         name,
         "--parameter-overrides",
@@ -106,7 +112,7 @@ def deploy(
     _translate_permissions(aws, name)
     stacks = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
-    # The local AWS drops the template's TTL; set by API it works.
+    # The local AWS ignores the TTL of a template.
     aws.client("dynamodb").update_time_to_live(
         TableName=outputs["TableName"],
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
@@ -123,6 +129,8 @@ def deploy(
         name=name,
         request_queue_url=outputs["RequestQueueUrl"],
         request_queue_arn=outputs["RequestQueueArn"],
+        retry_queue_url=outputs["RetryQueueUrl"],
+        bulk_queue_url=outputs["BulkQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
         result_topic_arn=outputs["ResultTopicArn"],
         alarm_topic_arn=outputs["AlarmTopicArn"],
@@ -137,7 +145,7 @@ def deploy(
 
 
 def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
-    """Change settings of a function; when it is named with an alias, of the alias's version."""
+    """Change settings of a function; with NAME:ALIAS, publish them and move the alias."""
     client = aws.client("lambda")
     name, _, alias = function.partition(":")
     client.update_function_configuration(FunctionName=name, **settings)
@@ -148,14 +156,14 @@ def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
 
 
 def _take_secret_policies(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Take them out of a template, because the local CloudFormation refuses one with them."""
+    """Remove the secrets' policies, which the local CloudFormation refuses, and return them."""
     resources = document["Resources"]
     names = [name for name, each in resources.items() if each["Type"] == _REFUSED_TYPE]
     return [resources.pop(name)["Properties"] for name in names]
 
 
 def _translate_permissions(aws: LocalAws, stack_name: str) -> None:
-    """AWS takes a batch for what it is a batch of; the local AWS looks for an action of its own."""
+    """Add the batch actions that the local AWS checks; AWS checks the single action instead."""
     iam, cloudformation = aws.client("iam"), aws.client("cloudformation")
     resources = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
     roles = [
@@ -182,7 +190,7 @@ def subscribe_queue(
     topic_arn: str,
     filter_policy: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """Make a queue that receives what is published on a topic; returns its URL."""
+    """Subscribe a new queue to a topic; returns the queue's URL."""
     sqs = aws.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
@@ -195,7 +203,7 @@ def subscribe_queue(
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
-    # Raw, the message attributes arrive as such and not inside an envelope.
+    # With raw delivery, message attributes are attributes of the SQS message.
     attributes = {"RawMessageDelivery": "true"}
     if filter_policy is not None:
         attributes["FilterPolicy"] = json.dumps(filter_policy)
@@ -209,15 +217,15 @@ def subscribe_queue(
 
 
 def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
-    """Run a command of sam in the repository's root.
+    """Run sam in the repository's root.
 
-    Raises CommandFailedError with the end of what it printed, NotInstalledError.
+    Raises ProcessFailedError with the end of its output, NotInstalledError.
     """
     if not SAM.exists():
         raise NotInstalledError(SAM)
-    # First on the path, so that the layer is installed with this environment's pip.
+    # The build of the layer must find this environment's pip first.
     path = os.pathsep.join([str(SAM.parent), environment["PATH"]])
-    # sam and pip leave their temporary files behind when they are interrupted.
+    # sam and pip do not delete their temporary files when they are interrupted.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         run(
             [str(SAM), *arguments],

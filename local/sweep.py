@@ -1,4 +1,4 @@
-"""`make sweep`: a sweep of a made-up organisation through the whole stack on this machine."""
+"""`make sweep`: sweep a made-up organisation with the whole stack on this machine."""
 
 import json
 import time
@@ -10,38 +10,38 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
-from local.errors import LocalStackError
+from local.errors import CommandError
 from local.partoo.organisation import organisation
 
 _WINDOW_SECONDS = 300
-# Ten times the vendor's default, so that one sees the end of it.
+# Ten times the default, so that the command ends soon.
 _REQUESTS_PER_MINUTE = 3_000
 _SEED = 7
 _MOST_USERS = 100_000
 _LOOK_SECONDS = 0.5
 
 
-class NotASizeError(LocalStackError):
-    """USERS is no number of users."""
+class NotASizeError(CommandError):
+    """USERS is not a number of users."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f"USERS is a whole number from 1 to {_MOST_USERS:,}, not {text!r}.")
 
 
-class SweepRefusedError(LocalStackError):
-    """The function answered with an error."""
+class SweepFailedError(CommandError):
+    """The sweep function returned an error."""
 
     def __init__(self, answer: object) -> None:
-        super().__init__(f"The sweep was refused: {answer}")
+        super().__init__(f"The sweep function returned an error: {answer}")
 
 
 def main(size: str) -> int:
-    """Sweep once; returns 1 when somebody who was due is left without an e-mail."""
+    """Run one sweep; returns 1 if a user who was due got no e-mail."""
     if not size.isdecimal() or not 0 < int(size) <= _MOST_USERS:
         raise NotASizeError(size)
     console = Console()
     users = organisation(int(size), _SEED, time.time())
-    console.print("Starting AWS and the stand-in for the API …")
+    console.print("Starting AWS and the fake Partoo server …")
     with local_environment(
         empty_log_folder("sweep"),
         users=users,
@@ -49,7 +49,7 @@ def main(size: str) -> int:
         say=console.print,
         requests_per_minute=_REQUESTS_PER_MINUTE,
     ) as environment:
-        console.print(f"Looking whom a sweep of {len(users):,} users would ask again …")
+        console.print(f"Previewing a sweep of {len(users):,} users …")
         preview = _invoke(environment, {"dry_run": True})
         _invoke(environment, {}, wait=False)
         due = preview["due"]
@@ -60,30 +60,30 @@ def main(size: str) -> int:
             TimeElapsedColumn(),
             console=console,
         ) as progress:
-            told, summary = _follow(environment, progress, due)
-    statuses = Counter(result["status"] for result in told.values())
+            results, summary = _follow(environment, progress, due)
+    statuses = Counter(result["status"] for result in results.values())
     console.print(_table(preview, summary))
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
     console.print(f"Requests of the sweep: {counts or 'none'}.")
     return 0 if statuses["sent"] == due == summary["queued"] else 1
 
 
-def _invoke(environment: LocalEnvironment, order: dict[str, Any], *, wait: bool = True) -> Any:
+def _invoke(environment: LocalEnvironment, event: dict[str, Any], *, wait: bool = True) -> Any:
     answer = environment.aws.client("lambda").invoke(
         FunctionName=environment.stack.sweep_function_name,
         InvocationType="RequestResponse" if wait else "Event",
-        Payload=json.dumps(order),
+        Payload=json.dumps(event),
     )
     payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise SweepRefusedError(json.loads(payload))
+        raise SweepFailedError(json.loads(payload))
     return json.loads(payload) if wait else None
 
 
 def _follow(
     environment: LocalEnvironment, progress: Progress, due: int
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Until the sweep has ended and everybody has a result; returns those and its summary."""
+    """Wait until all requests of the sweep have results; returns the results and the summary."""
     bars = {name: progress.add_task(name, total=due) for name in ("e-mails", "results")}
     results: dict[str, dict[str, Any]] = {}
     summary: dict[str, Any] | None = None

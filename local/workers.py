@@ -1,4 +1,4 @@
-"""The processes in which the local AWS runs functions, and a way to end them as a crash would."""
+"""Kills the processes in which the local AWS runs functions, as a crash would."""
 
 import os
 import re
@@ -12,9 +12,9 @@ _WORKER = re.compile(r"/ministack-lambda-[^/]+/_worker\.py$")
 
 
 def kill_workers(aws: LocalAws, function_name: str | None = None) -> int:
-    """Kill every process that runs a function, or this one, busy or not; returns how many.
+    """Kill the processes of all functions or of one, busy or idle; returns their number.
 
-    The next execution starts a new one.
+    The next execution starts a new process.
     """
     workers = [
         pid
@@ -45,8 +45,8 @@ def _runs(pid: int, function_name: str) -> bool:
 
 def _ps(*arguments: str) -> str:
     return subprocess.run(
-        ["ps", *arguments],  # noqa: S607  # each system has its own
-        # A process that has ended meanwhile is no error.
+        ["ps", *arguments],  # noqa: S607  # the path differs between systems
+        # A process may have ended meanwhile.
         check=False,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The documents under docs/ and examples/, and the shell commands and headings in them."""
+"""The documents, and the shell commands and headings in them."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = sorted([*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").rglob("*.md")])
+"""The documents whose commands are run by tests, unless they are marked."""
+PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS])
+"""All documents."""
 
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
@@ -63,6 +66,14 @@ def inline_code() -> list[str]:
     """What stands between backticks in the text."""
     texts = (_BLOCK.sub("", path.read_text(encoding="utf-8")) for path in DOCS)
     return [code for text in texts for code in _INLINE.findall(text)]
+
+
+def make_targets(path: Path) -> set[str]:
+    """Targets of make in a document's blocks and inline code."""
+    text = path.read_text(encoding="utf-8")
+    lines = [line for block in _BLOCK.finditer(text) for line in block["text"].splitlines()]
+    codes = [*lines, *_INLINE.findall(_BLOCK.sub("", text))]
+    return {code.split()[1] for code in codes if code.strip().startswith("make ")}
 
 
 def headings(document: str) -> Iterator[tuple[str, str]]:

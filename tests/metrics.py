@@ -1,4 +1,4 @@
-"""What CloudWatch makes of the log: the data points in lines of the embedded metric format."""
+"""The data points that CloudWatch reads from log lines in the embedded metric format."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ class Point(NamedTuple):
 
 
 def points(lines: Iterable[str]) -> list[Point]:
-    """Read the lines as strictly as the format's specification; others are passed over."""
+    """Read the lines as the format's specification requires; other lines are ignored."""
     return [
         point
         for line in lines
@@ -33,6 +33,7 @@ def _points(document: Mapping[str, Any]) -> Iterator[Point]:
             assert all(isinstance(value, str) and value for value in dimensions.values())
             for metric in directive["Metrics"]:
                 value, unit = document[metric["Name"]], metric["Unit"]
-                assert isinstance(value, float | int)
                 assert unit in _UNITS
-                yield Point(directive["Namespace"], metric["Name"], dimensions, value, unit)
+                for each in value if isinstance(value, list) else [value]:
+                    assert isinstance(each, float | int)
+                    yield Point(directive["Namespace"], metric["Name"], dimensions, each, unit)

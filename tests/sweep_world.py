@@ -1,212 +1,366 @@
-"""A sweeper over small in-memory ports, and a vendor whose list of users moves."""
+"""Sweeps over small fakes of AWS and the vendor, with a clock that moves only when told to.
+
+The limiter, the ledger, the queues' senders and the function that invites are the real ones. The
+fakes die or fail at a step when a test says so: before each call of AWS, and after its effect.
+"""
 
 import json
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
-from invitations.caller import Caller
-from invitations.directory import View
-from invitations.errors import (
-    DependencyUnavailableError,
-    LedgerUnavailableError,
-    QueueUnavailableError,
-    TopicUnavailableError,
-)
-from invitations.gate import Pace
-from invitations.ledger import Change, Subject, UserRecord
-from invitations.models import Answered, CallOutcome, Copy, NeverSent, Unanswered
-from invitations.sweeper import PutOff, Sweeper
-from invitations.sweeps import Order, StoredSweep, Summary, Sweep, Terms, read_order
-from local.partoo.state import PartooState, Request, User
-from tests.fakes import (
-    CALL_BUDGET_SECONDS,
-    START,
-    Clock,
-    ExecutionDiedError,
-    FakeKeys,
-    InMemoryGateKeeper,
-    InMemoryLedger,
-)
+import jmespath
 
-HOUR = 3600
+from invitations.api_key import ApiKeys
+from invitations.errors import KeyUnavailableError, TableUnavailableError
+from invitations.exits import Exits
+from invitations.ledger import Claim, Ledger
+from invitations.limited_call import LimitedCaller
+from invitations.messages import Message, Pace, RetryState
+from invitations.outcomes import Answered, Response
+from invitations.partoo import PartooApi
+from invitations.policy import Policy
+from invitations.queues import MessageQueue
+from invitations.rate_limiter import RateLimiter
+from invitations.reinvite import Execution, Reinviter
+from invitations.results import Source
+from invitations.sweeps.criteria import Criteria, SweepRequest, read_sweep_request
+from invitations.sweeps.store import SweepStore
+from invitations.sweeps.sweeper import Answer, Sweeper
+from invitations.table import Item, Key
+from invitations.topic import ResultTopic
+from tests.memory_table import InMemoryTable
+
+START = 1_800_000_000.0
+"""2027-01-15T08:00:00Z."""
+HOUR = 3600.0
 LONG_AGO = int(START - 1_000 * HOUR)
 EXECUTION_SECONDS = 300.0
-TERMS = Terms(min_age_hours=72, max_invites=3, max_users=0)
+CALL_BUDGET_SECONDS = 22.0
+CRITERIA = Criteria(min_age_hours=72, max_invites=3, max_users=0)
+
+BULK, SWEEPS = "bulk", "sweeps"
+
+
+class ExecutionDiedError(BaseException):
+    """The execution ends here: no line of the code under test may catch it."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def user(user_id: str, **fields: Any) -> dict[str, Any]:
+    """A user as the vendor shows one."""
+    return {
+        "id": user_id,
+        "email": f"{user_id}@example.com",
+        "org_id": 1,
+        "status": "invited",
+        "role": "PUBLISHER",
+        "disabled": False,
+        "sso_only": False,
+        "created_at": LONG_AGO,
+        **fields,
+    }
+
+
+def people(number: int, prefix: str = "user", **fields: Any) -> list[dict[str, Any]]:
+    return [user(f"{prefix}-{index:05}", **fields) for index in range(number)]
 
 
 @dataclass
-class SweepWorld:
-    """Everything that a sweep touches."""
+class Steps:
+    """What happens at the next steps."""
 
-    users: Sequence[User] = ()
-    requests_per_minute: int = 6_000
-    dies_at: int | None = None
-    """After so many steps the execution dies, once."""
-    failures: dict[str, int] = field(default_factory=dict)
-    """How often the next calls of a port fail."""
-    on_page: Callable[["SweepWorld"], None] = lambda _: None
+    until_death: int | None = None
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often a service will not answer."""
+    taken: int = 0
 
-    def __post_init__(self) -> None:
-        self.clock = Clock()
-        self.partoo = PartooState(
-            api_key="key-1", window_seconds=300, requests_per_minute=10**6, clock=self.clock
+    def take(self, service: str) -> bool:
+        """Count a step; whether the service answers. Raises ExecutionDiedError."""
+        self.taken += 1
+        if self.until_death is not None:
+            self.until_death -= 1
+            if self.until_death < 0:
+                self.until_death = None
+                raise ExecutionDiedError
+        if self.failures[service] > 0:
+            self.failures[service] -= 1
+            return False
+        return True
+
+
+class FakeTable(InMemoryTable):
+    def __init__(self, steps: Steps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def read(self, keys: Sequence[Key]) -> list[Item]:
+        if not self._steps.take("table"):
+            raise TableUnavailableError("the fake table is down")
+        return super().read(keys)
+
+    def write(self, key: Key, item: Item, seen: Item) -> Item:
+        if not self._steps.take("table"):
+            raise TableUnavailableError("the fake table is down")
+        written = super().write(key, item, seen)
+        self._steps.take("after")
+        return written
+
+
+@dataclass
+class FakeSqs:
+    """The client; messages wait until their delay is over."""
+
+    steps: Steps
+    clock: Clock
+    waiting: list[tuple[float, int, str, dict[str, Any]]] = field(default_factory=list)
+    numbers: Any = field(default_factory=count)
+
+    def send_message_batch(self, QueueUrl: str, Entries: Sequence[Any]) -> Any:  # noqa: N803
+        if not self.steps.take("queue"):
+            return {"Failed": [{"Id": each["Id"], "Code": "Down"} for each in Entries]}
+        for entry in Entries:
+            assert 0 <= entry.get("DelaySeconds", 0) <= 900
+            visible_at = self.clock() + entry.get("DelaySeconds", 0)
+            self.waiting.append((visible_at, next(self.numbers), QueueUrl, entry))
+        self.steps.take("after")
+        return {"Successful": [{"Id": each["Id"]} for each in Entries]}
+
+    def on(self, queue: str) -> list[dict[str, Any]]:
+        return [entry for _, _, url, entry in self.waiting if url == queue]
+
+    def receive(self, queue: str) -> dict[str, Any]:
+        """Wait for the next message of a queue, and remove it."""
+        visible_at, number, _, entry = message = min(
+            (each for each in self.waiting if each[2] == queue), key=lambda each: each[:2]
         )
-        self.partoo.add_users(self.users)
-        self.gate = InMemoryGateKeeper()
-        self.keys = FakeKeys(self.clock, "key-1")
-        self.ledger = InMemoryLedger()
-        self.asked: list[Copy] = []
-        self.put_off_orders: list[tuple[str, int]] = []
-        self.summaries: list[Summary] = []
-        self.stored: tuple[int, Sweep | None] = (0, None)
-        self.pages: list[View] = []
-        self.answers: list[CallOutcome] = []
-        self._names = count(1)
+        self.waiting.remove(message)
+        self.clock.now = max(self.clock.now, visible_at)
+        return {**entry, "MessageId": f"message-{number}"}
 
-    @property
-    def sweeper(self) -> Sweeper:
-        return Sweeper(
-            caller=Caller(
-                self.gate,
-                self.keys,
-                self.clock,
-                self.clock.advance,
-                Pace.within(self.requests_per_minute),
-                CALL_BUDGET_SECONDS,
-            ),
-            search=self,
-            ledger=self.ledger,
-            store=self,
-            queue=self,
-            topic=self,
-            clock=self.clock,
-            new_id=lambda: f"id-{next(self._names)}",
-            dice=random.Random(0),
-        )
 
-    def order(self, **terms: object) -> Order:
-        return Order(replace(TERMS, **terms), self.clock())  # type: ignore[arg-type]  # as given
+@dataclass
+class FakeSns:
+    steps: Steps
+    published: list[dict[str, Any]] = field(default_factory=list)
 
-    def sweep(self, **terms: object) -> Summary | PutOff:
-        return self.sweeper.sweep(self.order(**terms), self.clock() + EXECUTION_SECONDS)
+    def publish_batch(self, TopicArn: str, PublishBatchRequestEntries: Sequence[Any]) -> Any:  # noqa: N803
+        if not self.steps.take("topic"):
+            failed = [{"Id": each["Id"], "Code": "Down"} for each in PublishBatchRequestEntries]
+            return {"Failed": failed}
+        self.published += [json.loads(each["Message"]) for each in PublishBatchRequestEntries]
+        self.steps.take("after")
+        return {"Successful": [{"Id": each["Id"]} for each in PublishBatchRequestEntries]}
 
-    def go_on(self) -> Summary | PutOff:
-        """Wait for the order that was put off, and see it carried out."""
-        text, delay_seconds = self.put_off_orders.pop(0)
-        self.clock.advance(delay_seconds)
-        order = read_order(_parsed(text), TERMS, self.clock())
-        return self.sweeper.sweep(order, self.clock() + EXECUTION_SECONDS)
 
-    def sweep_to_the_end(self, **terms: object) -> Summary:
-        outcome = self.sweep(**terms)
-        for _ in range(100):
-            if isinstance(outcome, Summary):
-                return outcome
-            outcome = self.go_on()
-        raise AssertionError("a sweep is put off for ever")
+class FakeKeys(ApiKeys):
+    def __init__(self) -> None:
+        self.secret = self.known = "key-1"
+        self.failures = 0
 
-    def invite_those_asked(self) -> None:
-        """As the other function would."""
-        for user_id in self.asked_users():
-            self.invited(user_id)
-        self.asked.clear()
+    def current(self) -> str:
+        if self.failures:
+            self.failures -= 1
+            raise KeyUnavailableError("the fake secret is unavailable")
+        return self.known
 
-    def invited(self, user_id: str, times: int = 1) -> None:
-        seen = self.ledger.table.standing(Subject(user_id, "r"))
-        user = UserRecord(sent_count=seen.user.sent_count + times, last_sent_at=self.clock())
-        self.ledger.table.write(seen, Change(user))
+    def replacement(self, refused: str) -> str | None:
+        self.known = self.secret
+        return None if self.secret == refused else self.secret
 
-    def asked_users(self) -> list[str]:
-        return [_parsed(copy.body)["user_id"] for copy in self.asked]
 
-    # The ports.
+Distortion = Callable[[dict[str, str], dict[str, Any]], dict[str, Any]]
 
-    def search(self, view: View, roles: Sequence[str], api_key: str) -> CallOutcome:
-        self._step("search")
-        self.pages.append(view)
+
+class FakePartoo(PartooApi):
+    """The vendor's list, in the order of e-mail addresses; all calls with their times."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.key = "key-1"
+        self.users: dict[str, dict[str, Any]] = {}
+        self.answers: list[Response] = []
+        """Of the next calls, before any other."""
+        self.distort: Distortion = lambda _, document: document
+        self.statuses: dict[str, int] = {}
+        """Of organisations that are not shown."""
+        self.after_search: Callable[[], None] = lambda: None
+        self.invite_status = 200
+        self.searches: list[tuple[float, dict[str, str]]] = []
+        self.invitations: list[tuple[float, str]] = []
+
+    def add(self, users: Iterable[dict[str, Any]]) -> None:
+        self.users |= {each["id"]: each for each in users}
+
+    def search(self, query: dict[str, str], api_key: str) -> Response:
+        self.searches.append((self.clock(), query))
+        self.clock.advance(0.3)
         if self.answers:
             return self.answers.pop(0)
-        self.clock.advance(0.3)
-        query = (
-            f"status=invited&disabled=False&order_by=email&page={view.page}&per_page={view.size}"
+        if api_key != self.key:
+            return self._answer(401)
+        if query.get("org_id") in self.statuses:
+            return self._answer(self.statuses[query["org_id"]])
+        page, size = int(query["page"]), int(query["per_page"])
+        found = sorted(
+            (each for each in self.users.values() if _is_found(each, query)),
+            key=lambda each: str(each["email"]),
         )
-        if roles:
-            query += f"&role={','.join(roles)}"
-        headers = (("x-APIKey", api_key),)
-        _, answer = self.partoo.receive(Request("GET", f"/v2/user/search?{query}", headers))
-        self.on_page(self)
-        return Answered(answer.status, self.clock(), body=answer.body or "")
+        document = {
+            "page": page,
+            "max_page": max(1, -(-len(found) // size)),
+            "count": len(found),
+            "users": found[(page - 1) * size : page * size],
+        }
+        document = self.distort(query, document)
+        self.after_search()
+        return self._answer(200, json.dumps(document))
 
-    def read(self) -> tuple[int, Sweep | None]:
-        self._step("store")
-        return self.stored
+    def invite(self, user_id: str, api_key: str) -> Response:
+        self.invitations.append((self.clock(), user_id))
+        self.clock.advance(0.2)
+        return self._answer(self.invite_status)
 
-    def write(self, version: int, sweep: Sweep) -> StoredSweep | None:
-        self._step("store")
-        if self.stored[0] != version:
-            return None
-        self.stored = version + 1, Sweep.from_json(sweep.to_json())
-        return StoredSweep(version + 1, sweep)
+    def list_keys(self, api_key: str) -> Response:
+        raise NotImplementedError
 
-    def ask(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
-        errors: list[QueueUnavailableError | None] = []
-        for copy in copies:
-            try:
-                self._step("queue")
-            except QueueUnavailableError as error:
-                errors.append(error)
-            else:
-                self.asked.append(copy)
-                errors.append(None)
-        return errors
-
-    def put_off(self, order: str, delay_seconds: int) -> None:
-        self._step("queue")
-        self.put_off_orders.append((order, delay_seconds))
-
-    def publish_summary(self, summary: Summary) -> None:
-        self._step("topic")
-        self.summaries.append(summary)
-
-    def _step(self, port: str) -> None:
-        if self.dies_at is not None:
-            self.dies_at -= 1
-            if self.dies_at < 0:
-                self.dies_at = None
-                raise ExecutionDiedError
-        if self.failures.get(port, 0) > 0:
-            self.failures[port] -= 1
-            raise _ERRORS[port]
+    def _answer(self, status: int, body: str = "") -> Response:
+        return Answered(status, self.clock(), body=body)
 
 
-_ERRORS: dict[str, DependencyUnavailableError] = {
-    "store": LedgerUnavailableError("the fake table is down"),
-    "queue": QueueUnavailableError("the fake queue is down"),
-    "topic": TopicUnavailableError("the fake topic is down"),
-}
+def _is_found(each: dict[str, Any], query: dict[str, str]) -> bool:
+    return (
+        each.get("status") == "invited"
+        and not each.get("disabled")
+        and ("role" not in query or each["role"] in query["role"].split(","))
+        and str(each.get("org_id")) == query.get("org_id", "1")
+    )
 
 
-def never_sent() -> CallOutcome:
-    return NeverSent("connection refused")
+class SweepWorld:
+    """Everything that a sweep and its requests touch."""
+
+    def __init__(
+        self, users: Iterable[dict[str, Any]] = (), *, requests_per_minute: int = 6_000
+    ) -> None:
+        self.clock, self.steps = Clock(), Steps()
+        self.table = FakeTable(self.steps)
+        self.sqs, self.sns = FakeSqs(self.steps, self.clock), FakeSns(self.steps)
+        self.keys, self.partoo = FakeKeys(), FakePartoo(self.clock)
+        self.partoo.add(users)
+        self._numbers = count(1)
+        self.ledger = Ledger(self.table, 90, self.clock)
+        self.limiter = RateLimiter(
+            self.table, requests_per_minute, self.clock, self.clock.advance, random.Random(0)
+        )
+        topic = ResultTopic(self._client(self.sns), "topic")
+        bulk, sweeps = (MessageQueue(self._client(self.sqs), name) for name in (BULK, SWEEPS))
+        self.sweeper = Sweeper(
+            caller=LimitedCaller(
+                self.limiter, self.keys, CALL_BUDGET_SECONDS, self.clock, self.clock.advance
+            ),
+            api=self.partoo,
+            ledger=self.ledger,
+            store=SweepStore(self.table),
+            bulk_queue=bulk,
+            sweep_queue=sweeps,
+            topic=topic,
+            clock=self.clock,
+            new_id=lambda: f"id-{next(self._numbers)}",
+            rng=random.Random(0),
+        )
+        self.reinviter = Reinviter(
+            self.ledger,
+            self.limiter,
+            self.keys,
+            self.partoo,
+            Exits(self.ledger, topic, bulk, bulk, bulk, self.clock, random.Random(0)),
+            Policy(300, 10, 5, jmespath.compile("detail.user_id"), CALL_BUDGET_SECONDS),
+            self.clock,
+        )
+
+    def _client(self, fake: Any) -> Any:
+        return fake
+
+    # What a sweep does.
+
+    def sweep(self, **criteria: Any) -> Answer:
+        """One execution, started by the schedule."""
+        return self.execute(read_sweep_request(criteria, CRITERIA, self.clock()))
+
+    def execute(self, request: SweepRequest) -> Answer:
+        carry_on = self.sweeper.preview if request.dry_run else self.sweeper.sweep
+        return carry_on(request, self.clock() + EXECUTION_SECONDS)
+
+    def resume(self) -> Answer:
+        """Wait for the next rescheduled sweep, and carry it on."""
+        message = self.sqs.receive(SWEEPS)
+        document = json.loads(message["MessageBody"])
+        return self.execute(read_sweep_request(document, CRITERIA, self.clock()))
+
+    def sweep_to_the_end(self, **criteria: Any) -> Answer:
+        answer = self.sweep(**criteria)
+        for _ in range(100):
+            if answer["status"] != "rescheduled":
+                return answer
+            answer = self.resume()
+        raise AssertionError("a sweep is rescheduled for ever")
+
+    @property
+    def summaries(self) -> list[dict[str, Any]]:
+        return [each for each in self.sns.published if "organisations" in each]
+
+    # What becomes of its requests.
+
+    @property
+    def requested(self) -> list[str]:
+        """The users of the requests on the bulk queue."""
+        return [json.loads(each["MessageBody"])["user_id"] for each in self.sqs.on(BULK)]
+
+    @property
+    def request_ids(self) -> list[str]:
+        return [retry_state(each).request_id for each in self.sqs.on(BULK)]
+
+    def carry_out_requests(self) -> None:
+        """As the function that invites does, until no request is left."""
+        while self.sqs.on(BULK):
+            self.carry_out_request()
+
+    def carry_out_request(self) -> None:
+        entry = self.sqs.receive(BULK)
+        now = self.clock()
+        message = Message(
+            entry["MessageId"],
+            entry["MessageBody"],
+            Source.SQS,
+            now,
+            now,
+            pace=Pace.BULK,
+            retry_state=retry_state(entry),
+        )
+        self.reinviter.carry_out(message, Execution(now + 60))
+
+    def invited(self, user_id: str, times: int = 1) -> None:
+        """Note invitations by whatever trigger, made now."""
+        for _ in range(times):
+            known = self.ledger.read(user_id, "an event's").user
+            claim = Claim(f"claim-{next(self._numbers)}", "an event's", self.clock())
+            claimed = self.ledger.claim(user_id, known, claim, self.clock())
+            self.ledger.end_claim(user_id, claim.claim_id, claimed, None, self.clock(), sent=True)
 
 
-def unanswered() -> CallOutcome:
-    return Unanswered("read timed out", gave_up_at=START)
-
-
-def answered(status: int, retry_after: str | None = None, body: str = "") -> CallOutcome:
-    return Answered(status, START, retry_after, body=body)
-
-
-def invited_users(number: int, **fields: object) -> list[User]:
-    return [
-        User(f"{index:024x}", created_at=LONG_AGO, **fields)  # type: ignore[arg-type]  # as given
-        for index in range(number)
-    ]
-
-
-def _parsed(text: str) -> dict[str, str]:
-    parsed: dict[str, str] = json.loads(text)
-    return parsed
+def retry_state(entry: dict[str, Any]) -> RetryState:
+    return RetryState.from_json(entry["MessageAttributes"]["retry_state"]["StringValue"])

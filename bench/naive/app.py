@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -29,12 +30,6 @@ dynamodb = boto3.client("dynamodb")
 secretsmanager = boto3.client("secretsmanager")
 sns = boto3.client("sns")
 sqs = boto3.client("sqs")
-
-_cache: dict[str, str] = {}
-
-
-class NotSentError(Exception):
-    """The API did not send an e-mail this time."""
 
 
 @logger.inject_lambda_context
@@ -74,7 +69,7 @@ def process(record: dict[str, Any]) -> None:
                 ReceiptHandle=record["receiptHandle"],
                 VisibilityTimeout=int(response.headers.get("Retry-After", "60")),
             )
-        raise NotSentError(f"the API answered {response.status_code}")
+        raise RuntimeError(f"the API answered {response.status_code}")
     sent = response.status_code == 200
     status, reason = ("sent", "invited") if sent else ("rejected", "refused")
     finish(request_id, user_id, status, reason, response.status_code)
@@ -100,11 +95,10 @@ def take_window(user_id: str) -> bool:
     return True
 
 
+@cache
 def api_key() -> str:
-    if "key" not in _cache:
-        secret = secretsmanager.get_secret_value(SecretId=SECRET_ARN)
-        _cache["key"] = secret["SecretString"]
-    return _cache["key"]
+    key: str = secretsmanager.get_secret_value(SecretId=SECRET_ARN)["SecretString"]
+    return key
 
 
 def finish(

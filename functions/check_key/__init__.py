@@ -1,1 +1,1 @@
-"""Finds out when the key to the API expires."""
+"""Checks when the API key expires."""

@@ -1,19 +1,30 @@
-"""Entrypoint: a check of the key, started by a schedule or a caller."""
+"""Entrypoint: a check of the key, started by a schedule or by an invocation."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from check_key.wiring import build_key_check
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+from invitations.config import Config
+from invitations.dependencies import Dependencies
+from invitations.key_check import KeyCheck
+from invitations.limited_call import LimitedCaller
+from invitations.observability import logger, metrics, traced
 
-key_check = build_key_check()
+config = Config.from_environment(os.environ)
+shared = Dependencies.of(config)
+key_check = KeyCheck(
+    LimitedCaller(shared.limiter, shared.keys, config.call_budget_seconds), shared.api
+)
 
 
-def handler(_event: Any, context: "LambdaContext") -> Mapping[str, Any]:
-    """Answer with what is known of the key's expiry; there is nothing to order."""
+@logger.inject_lambda_context
+@metrics.log_metrics
+@traced
+def handler(_event: Any, context: LambdaContext) -> Mapping[str, Any]:
+    """Answer with what is known of the key's expiry."""
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
     return asdict(key_check.check(deadline))

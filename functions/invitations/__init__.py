@@ -1,1 +1,1 @@
-"""Invites a user of Partoo again: once for each request, never twice within the window."""
+"""Invites users of Partoo again: what the functions share."""

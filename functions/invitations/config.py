@@ -2,22 +2,21 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
 from invitations.errors import ConfigurationError
-from invitations.models import ROLES
 
 FUNCTION_TIMEOUT_SECONDS = 60
 """How long an execution may last; the template's `Timeout`."""
 
 MAX_PARTOO_TIMEOUT_SECONDS = 20
 
-# A claim, a call and its record, with every connection of the SDK slow but alive.
-_RECORD_BUDGET_SECONDS = 12
+# Connecting, and saving the result with a table that is slow but alive.
+_SAVE_SECONDS = 12
 
 _PLAIN_URL = re.compile(
     r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(127\.0\.0\.1|localhost|\[::1\]))"
@@ -26,7 +25,8 @@ _PLAIN_URL = re.compile(
 _MAX_PORT = 65_535
 
 
-class Config(NamedTuple):
+@dataclass(frozen=True)
+class Config:
     """What every function needs; every value is valid, or it would not have been read."""
 
     partoo_base_url: str
@@ -34,80 +34,69 @@ class Config(NamedTuple):
     requests_per_minute: int
     history_days: int
     table_name: str
-    request_queue_url: str
     result_topic_arn: str
     api_key_secret_arn: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        return _Reader(environment).shared()
+        read = Reader(environment)
+        return cls(
+            partoo_base_url=read.base_url("PARTOO_BASE_URL"),
+            partoo_timeout_seconds=read.integer(
+                "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
+            ),
+            requests_per_minute=read.integer("REQUESTS_PER_MINUTE", 1, 10_000),
+            # A message can wait 14 days in each of two queues, and only then be redriven.
+            history_days=read.integer("HISTORY_DAYS", 30, 3650),
+            table_name=read.text("TABLE_NAME"),
+            result_topic_arn=read.text("RESULT_TOPIC_ARN"),
+            api_key_secret_arn=read.text("API_KEY_SECRET_ARN"),
+        )
 
     @property
     def call_budget_seconds(self) -> float:
-        """What must be left of an execution before it begins a call."""
-        return self.partoo_timeout_seconds + _RECORD_BUDGET_SECONDS
+        """What must be left of an execution before it begins a call.
+
+        A body that stalls after the head takes the time-out once more.
+        """
+        return 2 * self.partoo_timeout_seconds + _SAVE_SECONDS
 
 
-class ReinviteConfig(NamedTuple):
+@dataclass(frozen=True)
+class ReinviteConfig:
+    """What the function that invites needs besides."""
+
     shared: Config
     invite_window_seconds: int
     max_attempts: int
+    user_daily_limit: int
     user_id_path: ParsedResult
+    retry_queue_url: str
+    bulk_queue_url: str
     dead_letter_queue_url: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "ReinviteConfig":
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read = _Reader(environment)
+        read = Reader(environment)
         return cls(
-            shared=read.shared(),
+            shared=Config.from_environment(environment),
             invite_window_seconds=read.integer("INVITE_WINDOW_SECONDS", 1, 86_400),
             max_attempts=read.integer("MAX_ATTEMPTS", 1, 100),
+            user_daily_limit=read.integer("USER_DAILY_LIMIT", 0, 100),
             user_id_path=read.jmespath("USER_ID_PATH"),
+            retry_queue_url=read.text("RETRY_QUEUE_URL"),
+            bulk_queue_url=read.text("BULK_QUEUE_URL"),
             dead_letter_queue_url=read.text("DEAD_LETTER_QUEUE_URL"),
         )
 
 
-class SweepConfig(NamedTuple):
-    shared: Config
-    min_age_hours: int
-    max_invites: int
-    max_users: int
-    roles: tuple[str, ...]
-    sweep_queue_url: str
+@dataclass(frozen=True)
+class Reader:
+    """Reads values; every method raises ConfigurationError, which names the variable."""
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "SweepConfig":
-        """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read = _Reader(environment)
-        return cls(
-            shared=read.shared(),
-            min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS", 0, 24 * 365),
-            max_invites=read.integer("SWEEP_MAX_INVITES", 1, 1_000),
-            max_users=read.integer("SWEEP_MAX_USERS", 0, 10**6),
-            roles=read.roles("SWEEP_ROLES"),
-            sweep_queue_url=read.text("SWEEP_QUEUE_URL"),
-        )
-
-
-class _Reader(NamedTuple):
     environment: Mapping[str, str]
-
-    def shared(self) -> Config:
-        return Config(
-            partoo_base_url=self.base_url("PARTOO_BASE_URL"),
-            partoo_timeout_seconds=self.integer(
-                "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
-            ),
-            requests_per_minute=self.integer("REQUESTS_PER_MINUTE", 1, 10_000),
-            # A message can wait 14 days in each of the two queues, and only then be redriven.
-            history_days=self.integer("HISTORY_DAYS", 30, 3650),
-            table_name=self.text("TABLE_NAME"),
-            request_queue_url=self.text("REQUEST_QUEUE_URL"),
-            result_topic_arn=self.text("RESULT_TOPIC_ARN"),
-            api_key_secret_arn=self.text("API_KEY_SECRET_ARN"),
-        )
 
     def text(self, name: str) -> str:
         value = self.environment.get(name, "").strip()
@@ -136,12 +125,19 @@ class _Reader(NamedTuple):
             )
         return text
 
-    def roles(self, name: str) -> tuple[str, ...]:
-        """Empty: all."""
-        roles = tuple(filter(None, self.environment.get(name, "").split(",")))
-        if not set(roles) <= set(ROLES):
-            raise ConfigurationError(f"{name} may have {', '.join(ROLES)}, not {roles!r}")
-        return roles
+    def words(self, name: str, form: str) -> tuple[str, ...]:
+        """Comma-separated words of a form; empty: none."""
+        words = tuple(filter(None, self.environment.get(name, "").split(",")))
+        for word in words:
+            if not re.fullmatch(form, word):
+                raise ConfigurationError(f"{name} must have words of the form {form}, not {word!r}")
+        return words
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name)
+        if text not in ("true", "false"):
+            raise ConfigurationError(f"{name} must be true or false, not {text!r}")
+        return text == "true"
 
     def jmespath(self, name: str) -> ParsedResult:
         text = self.text(name)

@@ -1,38 +1,18 @@
-"""What can go wrong, one leaf class for each thing that a caller treats differently."""
+"""The errors that a caller can treat differently."""
 
 
-class ReinviteError(Exception):
-    """Base of every error of this package."""
+class ConfigurationError(Exception):
+    """An environment variable is missing or malformed; the message begins with its name."""
 
 
-class ConfigurationError(ReinviteError):
-    """A configuration value is missing or malformed; the message begins with its name."""
-
-
-class InvalidRequestError(ReinviteError):
-    """The input is no request and never will be, however often it is delivered."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.request_id: str | None = None
-        self.correlation_id: str | None = None
-        self.source: str | None = None
-
-    def about(self, request_id: str, correlation_id: str | None, source: str) -> None:
-        """Note what is known of the request all the same."""
-        self.request_id = request_id
-        self.correlation_id = correlation_id
-        self.source = source
-
-
-class DependencyUnavailableError(ReinviteError):
-    """Something that this application stands on failed; the same step may succeed later."""
+class DependencyUnavailableError(Exception):
+    """An AWS service did not do what was asked; the same step may succeed later."""
 
     cause = "dependency_unavailable"
+    """Why a request is deferred."""
 
 
-class LedgerUnavailableError(DependencyUnavailableError):
+class TableUnavailableError(DependencyUnavailableError):
     """The table did not take or answer a call."""
 
     cause = "ledger_unavailable"
@@ -45,7 +25,7 @@ class KeyUnavailableError(DependencyUnavailableError):
 
 
 class TopicUnavailableError(DependencyUnavailableError):
-    """The topic did not take a result."""
+    """The topic did not take a message."""
 
     cause = "topic_unavailable"
 
@@ -54,11 +34,3 @@ class QueueUnavailableError(DependencyUnavailableError):
     """A queue did not take a message."""
 
     cause = "queue_unavailable"
-
-
-class InvalidOrderError(ReinviteError):
-    """Who asked for a sweep asked for something that there is not; the message says what."""
-
-
-class UnreadableAnswerError(ReinviteError):
-    """The API said 200, and what it sent with it cannot be what was asked for."""

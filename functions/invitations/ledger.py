@@ -1,300 +1,276 @@
-"""The ledger: who may call for whom, and what became of each request.
+"""The ledger: who may call the API for a user now, and what became of each request.
 
-The rules are pure: what the table says of a user and a request, and what each event makes of it.
-Every time is epoch seconds. A user has one record, with the window, the claim and the answer of the
-latest request; when another request takes its place, the answer is filed beside it. Nothing about a
-user changes without a new version of that record, and a change is written only on the version that
-it was decided on:
+A user has one item with the window, the claim of the execution that calls now, and the counts; each
+request that ended has an item with its result. Times are epoch seconds.
 
-    A  look up (v1) ── claim (v1 → v2) ── call ── finish (v2 → v3)      the window: answer + W
-    B     look up (v1) ──── claim (v1 → v2) is refused, looks up (v3): WindowActive
+    A  read ── claim ── call ── save ── end claim         the window: answer + InviteWindowSeconds
+    B     read ── claim: refused, the item has changed
+
+A crash after `save` leaves the claim open: the next execution that finds the result ends it. A
+crash before leaves a claim that nobody ends: the window is over when the claim's hold is, and the
+next claim counts an e-mail that may have been sent. The user's item names the request that holds
+the window: its duplicates wait for the end of the window and are not skipped.
 """
 
-import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from invitations.errors import LedgerUnavailableError
-from invitations.models import Cap, Claim, Result, Status, Tally, window_is_over
+from invitations.errors import TableUnavailableError
+from invitations.messages import Ending, SweepCriteria
+from invitations.results import Result
+from invitations.table import ConflictError, Item, Key, Table
 
-T = TypeVar("T")
+CLOCK_SKEW_SECONDS = 2
+"""Executions read different clocks: a window is over when it is over on a clock this far behind."""
 
-# Who was too slow looks again, a little later than the others.
-_TRIES = 20
-_PAUSE_SECONDS = 0.01
+_DAY_SECONDS = 86_400
+# More than UserDailyLimit can be.
+_MOST_TIMES = 100
+_TRIES = 10
 
 
-class Subject(NamedTuple):
-    """What one looks up: a user, and one of the user's requests."""
+@dataclass(frozen=True)
+class Claim:
+    """The right of one execution to call the API for one user."""
 
-    user_id: str
+    claim_id: str
     request_id: str
+    claimed_at: float
 
 
-class Filed(NamedTuple):
-    """A final result, and the life of the request that it ended."""
+@dataclass(frozen=True)
+class UserRecord:
+    """What is known of a user."""
 
-    result: Result
-    life_id: str
-
-    def stands_in(self, life_id: str) -> bool:
-        """Whether it answers the request in that life too: a failed one may begin another."""
-        return self.result.status is not Status.FAILED or self.life_id == life_id
-
-
-class UserRecord(NamedTuple):
-    """What is known of a user, and of the request that was claimed last."""
-
-    window_ends_at: float | None = None
-    """When the next e-mail may be sent at the earliest; None when no earlier one is in the way."""
-    request_id: str | None = None
-    life_id: str = ""
-    claim_id: str | None = None
-    """None when no execution is at work for the request."""
-    tally: Tally = Tally()
-    result: Result | None = None
-    """The request's, once it has ended."""
+    window_ends_at: float = 0.0
+    window_request_id: str | None = None
+    """The request whose call holds the window, or held the latest one."""
+    claim: Claim | None = None
+    """Open until it is ended."""
     sent_count: int = 0
-    last_sent_at: float | None = None
+    maybe_sent_count: int = 0
+    """Calls whose outcome is unknown."""
+    invited_at: tuple[float, ...] = ()
+    """When the latest invitations were sent, or may have been; the newest last."""
+    item: Item = field(default_factory=dict)
+    """The table's item that this was read from."""
 
     @property
-    def answer(self) -> Filed | None:
-        return None if self.result is None else Filed(self.result, self.life_id)
+    def claimed_at(self) -> float:
+        """When the open claim was made; 0 without one."""
+        return 0.0 if self.claim is None else self.claim.claimed_at
 
-    def window_at(self, now: float) -> float | None:
-        """When the window ends that is not over yet by every clock."""
-        ends_at = self.window_ends_at
-        return None if ends_at is None or window_is_over(ends_at, now) else ends_at
+    def active_window(self, now: float) -> float | None:
+        """When the window ends that is not over by every clock, or None."""
+        return self.window_ends_at if self.window_ends_at + CLOCK_SKEW_SECONDS > now else None
 
-    def beyond(self, cap: Cap, now: float) -> str | None:
+    def claim_of(self, request_id: str) -> Claim | None:
+        """The open claim, if it is of this request."""
+        return self.claim if self.claim and self.claim.request_id == request_id else None
+
+    def exceeds(self, daily_limit: int, now: float) -> bool:
+        """Whether the user got as many invitations as 24 hours allow; 0 allows any number."""
+        latest = [at for at in self.invited_at if at > now - _DAY_SECONDS]
+        return 0 < daily_limit <= len(latest)
+
+    def not_due(self, criteria: SweepCriteria, now: float) -> str | None:
         """Why a sweep must leave the user alone, or None."""
-        if self.sent_count >= cap.max_invites:
+        if self.sent_count + self.maybe_sent_count >= criteria.max_invites:
             return "max_invites_reached"
-        if self.last_sent_at is not None and now - self.last_sent_at < cap.min_age_seconds:
+        if self.invited_at and now - self.invited_at[-1] < criteria.min_age_seconds:
             return "asked_recently"
         return None
 
+    def with_open_claim_counted(self) -> "UserRecord":
+        """Without an open claim: one that was never ended may have sent an e-mail."""
+        if self.claim is None:
+            return self
+        return replace(self.invited(self.claim.claimed_at, sent=False), claim=None)
 
-class Standing(NamedTuple):
-    """What the table said of a subject at one moment."""
+    def claimed(self, claim: Claim, hold_until: float) -> "UserRecord":
+        return replace(
+            self.with_open_claim_counted(),
+            claim=claim,
+            window_ends_at=hold_until,
+            window_request_id=claim.request_id,
+        )
 
-    subject: Subject
-    version: int = 0
-    user: UserRecord = UserRecord()
-    filed: Filed | None = None
-    """The answer of a request that is not the user's latest."""
+    def ended(
+        self, window_ends_at: float | None, invited_at: float | None, *, sent: bool
+    ) -> "UserRecord":
+        """Without the claim; `invited_at` None: no e-mail can have gone out."""
+        after = self if invited_at is None else self.invited(invited_at, sent=sent)
+        return replace(after, claim=None, window_ends_at=window_ends_at or 0.0)
 
-    @property
-    def is_latest(self) -> bool:
-        return self.user.request_id == self.subject.request_id
-
-    @property
-    def answer(self) -> Filed | None:
-        return self.user.answer if self.is_latest else self.filed
-
-    def known(self, tally: Tally) -> Tally:
-        """How often was called for the request, at least `tally`."""
-        if self.is_latest and self.user.result is None:
-            return max(self.user.tally, tally, key=lambda each: each.attempts)
-        return tally
-
-    def refuses(
-        self, life_id: str, tally: Tally, now: float, cap: Cap | None
-    ) -> "ClaimRefusal | None":
-        """Why nobody may call for the request now, or None."""
-        if self.answer is not None and self.answer.stands_in(life_id):
-            return AlreadyAnswered(self.answer.result)
-        if cap is not None and self.user.beyond(cap, now) is not None:
-            return NotDue()
-        known, ends_at = self.known(tally), self.user.window_at(now)
-        if ends_at is not None:
-            return InProgress(ends_at, known) if self.is_latest else WindowActive(ends_at)
-        return None if known.attempts <= tally.attempts else AttemptsBehind(known)
+    def invited(self, at: float, *, sent: bool) -> "UserRecord":
+        return replace(
+            self,
+            sent_count=self.sent_count + sent,
+            maybe_sent_count=self.maybe_sent_count + (not sent),
+            invited_at=(*self.invited_at, at)[-_MOST_TIMES:],
+        )
 
 
-class Change(NamedTuple):
-    """What is to be written; at most one answer is filed with it."""
+@dataclass(frozen=True)
+class Known:
+    """What the table says of a user and one of the user's requests."""
 
-    user: UserRecord | None
-    """None: as it was, whatever others make of it meanwhile."""
-    files: Filed | None = None
-
-
-class AlreadyAnswered(NamedTuple):
-    """The request has its final result."""
-
-    result: Result
-
-
-class InProgress(NamedTuple):
-    """An earlier execution claimed this very request, and an e-mail may have gone out."""
-
-    ends_at: float
-    tally: Tally
-
-
-class WindowActive(NamedTuple):
-    """Another request holds the user's window."""
-
-    ends_at: float
-
-
-class AttemptsBehind(NamedTuple):
-    """More calls were made for the request than the message knows of."""
-
-    tally: Tally
-
-
-class NotDue:
-    """A sweep asked for it, and meanwhile the user was invited."""
-
-
-ClaimRefusal = AlreadyAnswered | InProgress | WindowActive | AttemptsBehind | NotDue
-ConclusionRefusal = AlreadyAnswered | InProgress | AttemptsBehind
-
-
-class Table(Protocol):
-    """Both methods raise LedgerUnavailableError when their effect is unknown or absent."""
-
-    def read(self, subjects: Sequence[Subject]) -> list[Standing]:
-        """What is written now; the user's record is read before what is filed."""
-
-    def write(self, seen: Standing, change: Change) -> Standing | None:
-        """Write all of the change, or nothing and return None, when others were faster.
-
-        A change of the user's record needs the version that was seen. One that only files an answer
-        needs that the request is still not the latest, and that nobody filed another meanwhile.
-        """
+    user: UserRecord
+    ending: Ending | None
+    """How the request ended, if it did."""
+    item: Item = field(default_factory=dict)
+    """The table's item that the ending was read from."""
 
 
 class Ledger:
-    """Every method raises LedgerUnavailableError when its effect is unknown or absent.
+    """Every method raises TableUnavailableError when its effect is unknown or absent."""
 
-    `seen` is what the caller knows already; None, or when it is out of date: it is looked up.
-    """
-
-    def __init__(self, table: Table, pause: Callable[[float], None]) -> None:
+    def __init__(self, table: Table, history_days: int, clock: Callable[[], float]) -> None:
         self._table = table
-        self._pause = pause
+        self._history_seconds = history_days * _DAY_SECONDS
+        self._clock = clock
 
-    def look_up(self, subjects: Sequence[Subject]) -> list[Standing]:
-        return self._table.read(subjects)
+    def read(self, user_id: str, request_id: str) -> Known:
+        return self.read_many([(user_id, request_id)])[0]
+
+    def read_many(self, pairs: Sequence[tuple[str, str]]) -> list[Known]:
+        """What is known of pairs of a user and a request."""
+        keys = [key for user, request in pairs for key in (_user(user), _request(user, request))]
+        each_once = list(dict.fromkeys(keys))
+        items = dict(zip(each_once, self._table.read(each_once), strict=True))
+        return [
+            _known(items[_user(user)], items[_request(user, request)]) for user, request in pairs
+        ]
 
     def claim(
-        self,
-        claim: Claim,
-        seen: Standing | None,
-        *,
-        life_id: str,
-        tally: Tally,
-        now: float,
-        hold_until: float,
-        cap: Cap | None = None,
-    ) -> Standing | ClaimRefusal:
-        """Take the user's window until `hold_until`, and count one more attempt than `tally`.
+        self, user_id: str, seen: UserRecord, claim: Claim, hold_until: float
+    ) -> UserRecord | None:
+        """Take the window until `hold_until`; None when the user's item was changed since `seen`.
 
-        A request that ended `failed` starts anew when it comes in another life.
+        The caller has seen that no window is active. Returns the record with the claim.
         """
+        claimed = seen.claimed(claim, hold_until)
+        try:
+            item = self._table.write(_user(user_id), self._user_item(claimed), seen.item)
+        except ConflictError:
+            return None
+        return replace(claimed, item=item)
 
-        def decide(standing: Standing) -> Change | ClaimRefusal:
-            refusal = standing.refuses(life_id, tally, now, cap)
-            if refusal is not None:
-                return refusal
-            user = standing.user._replace(
-                window_ends_at=hold_until,
-                request_id=claim.request_id,
-                life_id=life_id,
-                claim_id=claim.claim_id,
-                tally=tally._replace(attempts=tally.attempts + 1),
-                result=None,
-            )
-            return Change(user, files=None if standing.is_latest else standing.user.answer)
+    def read_ending(self, user_id: str, request_id: str) -> Known:
+        """What became of the request meanwhile; the user is not looked at."""
+        return _known({}, self._table.read([_request(user_id, request_id)])[0])
 
-        return self._change(claim, seen, decide)
+    def save(self, user_id: str, ending: Ending, asked_at: float, seen: Item) -> Ending:
+        """Store how a request ended, unless an end is stored that counts; returns what counts.
 
-    def finish(
+        A known `sent` replaces any other end; every end replaces a `failed` that was stored before
+        the request was asked for (`asked_at`). `seen` is the item as it was read; empty, when it
+        was not.
+        """
+        key = _request(user_id, ending.result.request_id)
+        item = {
+            **asdict(ending),
+            "result": ending.result.to_json(),
+            "expires_at": self._expires_at(),
+        }
+        for _ in range(_TRIES):
+            stored = _ending(seen)
+            if stored is not None and stored.answers(asked_at) and (stored.sent or not ending.sent):
+                return stored
+            try:
+                self._table.write(key, item, seen)
+            except ConflictError as conflict:
+                seen = conflict.item
+            else:
+                return ending
+        raise TableUnavailableError("the result was changed by other executions all the time")
+
+    def end_claim(
         self,
-        claim: Claim,
-        seen: Standing | None,
-        result: Result,
-        *,
-        life_id: str,
-        answered_at: float,
+        user_id: str,
+        claim_id: str,
+        claimed: UserRecord | None,
         window_ends_at: float | None,
-    ) -> Result:
-        """Record the result, and let the user's window end at `window_ends_at` (None: now).
-
-        Returns the result on record, which is another one only if the request ended before. A
-        `sent` replaces a `failed`: the e-mail is out, whatever was said of it meanwhile. A window
-        that has passed to another claim is left alone.
-        """
-        sent = result.status is Status.SENT
-
-        def decide(standing: Standing) -> Change | Result:
-            answer, user = standing.answer, standing.user
-            corrects = sent and answer is not None and answer.result.status is Status.FAILED
-            if answer is not None and answer.stands_in(life_id) and not corrects:
-                return answer.result
-            if sent:
-                last_sent_at = max(answered_at, user.last_sent_at or 0)
-                user = user._replace(sent_count=user.sent_count + 1, last_sent_at=last_sent_at)
-            if not standing.is_latest:
-                return Change(user, files=Filed(result, life_id))
-            if user.claim_id == claim.claim_id:
-                user = user._replace(window_ends_at=window_ends_at)
-            return Change(user._replace(claim_id=None, life_id=life_id, result=result))
-
-        on_record = self._change(claim, seen, decide)
-        return result if isinstance(on_record, Standing) else on_record
-
-    def release(
-        self, claim: Claim, seen: Standing | None, *, tally: Tally, window_ends_at: float | None
+        invited_at: float | None,
+        *,
+        sent: bool,
     ) -> None:
-        """Give up the claim without a result; nothing happens when it is no longer held."""
+        """End a claim: the window ends at `window_ends_at` (None: it is free at once).
 
-        def decide(standing: Standing) -> Change | None:
-            user = standing.user
-            if user.claim_id != claim.claim_id:
-                return None
-            return Change(user._replace(claim_id=None, tally=tally, window_ends_at=window_ends_at))
+        `invited_at` is when an e-mail went out (`sent`) or may have. Nothing happens when the claim
+        is no longer open. `claimed` is the record with the claim, None: it is read.
+        """
+        record = claimed or _user_record(self._table.read([_user(user_id)])[0])
+        for _ in range(_TRIES):
+            if record.claim is None or record.claim.claim_id != claim_id:
+                return
+            ended = record.ended(window_ends_at, invited_at, sent=sent)
+            try:
+                self._table.write(_user(user_id), self._user_item(ended), record.item)
+            except ConflictError as conflict:
+                record = _user_record(conflict.item)
+            else:
+                return
+        raise TableUnavailableError("the user's item was changed by other executions all the time")
 
-        self._change(claim, seen, decide)
+    def _user_item(self, record: UserRecord) -> dict[str, Any]:
+        claim = record.claim
+        opened: dict[str, Any] = {}
+        if claim is not None:
+            opened = {
+                "claim_id": claim.claim_id,
+                "claim_request_id": claim.request_id,
+                "claimed_at": claim.claimed_at,
+            }
+        return {
+            **opened,
+            "window_ends_at": record.window_ends_at or None,
+            "window_request_id": record.window_request_id,
+            "sent_count": record.sent_count,
+            "maybe_sent_count": record.maybe_sent_count,
+            "invited_at": list(record.invited_at),
+            "expires_at": self._expires_at(),
+        }
 
-    def conclude(
-        self, result: Result, subject: Subject, seen: Standing | None, *, life_id: str, now: float
-    ) -> Standing | ConclusionRefusal:
-        """Record a result that needed no call."""
+    def _expires_at(self) -> int:
+        return int(self._clock()) + self._history_seconds
 
-        def decide(standing: Standing) -> Change | ConclusionRefusal:
-            answer, user = standing.answer, standing.user
-            if answer is not None and answer.stands_in(life_id):
-                return AlreadyAnswered(answer.result)
-            if not standing.is_latest:
-                return Change(None, files=Filed(result, life_id))
-            known, ends_at = standing.known(Tally(result.attempts)), user.window_at(now)
-            if user.claim_id is not None and ends_at is not None:
-                return InProgress(ends_at, known)
-            if known.attempts > result.attempts:
-                return AttemptsBehind(known)
-            return Change(user._replace(claim_id=None, life_id=life_id, result=result))
 
-        return self._change(subject, seen, decide)
+def _user(user_id: str) -> Key:
+    return f"USER#{user_id}", "USER"
 
-    def _change(
-        self,
-        about: Subject | Claim,
-        seen: Standing | None,
-        decide: Callable[[Standing], Change | T],
-    ) -> Standing | T:
-        for tries in range(_TRIES):
-            if seen is None:
-                (seen,) = self._table.read([Subject(about.user_id, about.request_id)])
-            decision = decide(seen)
-            if not isinstance(decision, Change):
-                return decision
-            written = self._table.write(seen, decision)
-            if written is not None:
-                return written
-            seen = None
-            self._pause(_PAUSE_SECONDS * tries * random.random())  # noqa: S311  # no secret
-        raise LedgerUnavailableError("the user's record was changed by others all the time")
+
+def _request(user_id: str, request_id: str) -> Key:
+    return f"USER#{user_id}", f"REQUEST#{request_id}"
+
+
+def _user_record(item: Item) -> UserRecord:
+    claim = None
+    if "claim_id" in item:
+        claim = Claim(item["claim_id"], item["claim_request_id"], item["claimed_at"])
+    return UserRecord(
+        window_ends_at=item.get("window_ends_at", 0.0),
+        window_request_id=item.get("window_request_id"),
+        claim=claim,
+        sent_count=int(item.get("sent_count", 0)),
+        maybe_sent_count=int(item.get("maybe_sent_count", 0)),
+        invited_at=tuple(item.get("invited_at", ())),
+        item=item,
+    )
+
+
+def _known(user: Item, request: Item) -> Known:
+    return Known(_user_record(user), _ending(request), request)
+
+
+def _ending(item: Item) -> Ending | None:
+    if not item:
+        return None
+    return Ending(
+        result=Result.from_json(item["result"]),
+        ended_at=item["ended_at"],
+        claim_id=item.get("claim_id"),
+        window_ends_at=item.get("window_ends_at"),
+        invited_at=item.get("invited_at"),
+    )

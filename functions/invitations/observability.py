@@ -1,219 +1,156 @@
-"""What is written to the log: one line for each result, each deferral and each call.
+"""The logger, the metrics and the tracer of all functions, and what they write.
 
-Never a body, a header or an e-mail address; excerpts of the API's answers come cleaned.
+A log line never has a body, a header or an address; excerpts of the API's answers come redacted.
 """
 
-import json
-import logging
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
-from invitations import metrics
-from invitations.errors import (
-    DependencyUnavailableError,
-    InvalidRequestError,
-    KeyUnavailableError,
-)
-from invitations.gate import Gate
-from invitations.models import (
-    Answered,
-    CallOutcome,
-    NeverSent,
-    Progress,
-    Queued,
-    Request,
-    Result,
-    Unanswered,
-    iso,
-)
+from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
-if TYPE_CHECKING:
-    from invitations.expiry import Expiry
-    from invitations.sweeps import Summary
+from invitations.errors import DependencyUnavailableError
+from invitations.limiter_state import LimiterState
+from invitations.messages import Deferred, RetryState
+from invitations.outcomes import Answered, Cause, NotSent, Response
+from invitations.requests import Request
+from invitations.results import Reason, Result, iso
 
-_SERVICE = "partoo-reinvite"
+SERVICE = "partoo-reinvite"
 
-_STANDARD = vars(logging.makeLogRecord({})).keys()
+# RFC 3339 is what Lambda takes over as the time of the line.
+logger = Logger(service=SERVICE, utc=True, use_rfc3339=True)
+metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", SERVICE))
+# Importing the tracer takes as long as the rest of a start.
+tracer: Any = None
+if os.environ.get("TRACING") == "Active":
+    from aws_lambda_powertools import Tracer
 
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object for each record, with its extra fields and without those that are None.
-
-    The field `metrics` says which of the others CloudWatch is to count.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        trace = os.environ.get("_X_AMZN_TRACE_ID", "").partition(";")[0].removeprefix("Root=")
-        fields: dict[str, object] = {
-            "level": record.levelname,
-            "location": f"{record.funcName}:{record.lineno}",
-            "message": record.getMessage(),
-            # In this form, Lambda takes it and the level over as the line's own.
-            "timestamp": iso(record.created),
-            "service": _SERVICE,
-            **{name: each for name, each in vars(record).items() if name not in _STANDARD},
-            "xray_trace_id": trace or None,
-        }
-        if "metrics" in fields:
-            fields["_aws"] = {
-                "Timestamp": int(record.created * 1000),
-                "CloudWatchMetrics": fields.pop("metrics"),
-            }
-        if record.exc_info and record.exc_info[0]:
-            fields["exception"] = self.formatException(record.exc_info)
-            fields["exception_name"] = record.exc_info[0].__name__
-        told = {name: each for name, each in fields.items() if each is not None}
-        return json.dumps(told, separators=(",", ":"), default=str)
-
-
-def _json_logger() -> logging.Logger:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger(_SERVICE)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    # The runtime has a handler of its own, which would write every line again.
-    logger.propagate = False
-    return logger
-
-
-logger = _json_logger()
-
-
-def log_result(result: Result, error: InvalidRequestError | None, age_seconds: float) -> None:
-    logger.info(
-        "result published",
-        extra={
-            "result_id": result.result_id,
-            "request_id": result.request_id,
-            "user_id": result.user_id,
-            "correlation_id": result.correlation_id,
-            "source": result.source,
-            "status": result.status,
-            "reason": result.reason,
-            "http_status": result.http_status,
-            "attempts": result.attempts,
-            "error": None if error is None else str(error),
-            "metrics": metrics.RESULT,
-            "Results": 1,
-            "RequestAge": round(age_seconds, 3),
-        },
-    )
-
-
-def log_deferral(request: Request, queued: Queued, progress: Progress) -> None:
-    logger.info(
-        "request deferred",
-        extra={
-            **about(request),
-            "cause": queued.cause,
-            "delay_seconds": queued.delay_seconds,
-            "attempts": progress.tally.attempts,
-            "deferrals": progress.deferrals,
-            "metrics": metrics.DEFERRAL,
-            "Deferrals": 1,
-        },
-    )
-
-
-def log_call(about: Mapping[str, object], outcome: CallOutcome, latency_seconds: float) -> None:
-    """The vendor documents few of its answers, so those that are odd are worth keeping."""
-    measured = {
-        **about,
-        "metrics": metrics.CALL,
-        "ApiCalls": 1,
-        "ApiLatency": round(latency_seconds * 1000, 1),
-    }
-    match outcome:
-        case Answered(http_status=code) if code < 300:
-            logger.info("call succeeded", extra={**measured, "answer": str(code)})
-            return
-        case Answered(http_status=code):
-            told = {"answer": str(code), "http_status": code, "body": outcome.excerpt}
-        case NeverSent():
-            told = {"answer": "never_sent", "error": outcome.error}
-        case Unanswered():
-            told = {"answer": "none", "error": outcome.error}
-    logger.warning("call did not succeed", extra={**measured, **told})
-
-
-def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
-    counted = {"metrics": metrics.SECRET_FAILURE, "SecretFailures": 1}
-    told = counted if isinstance(error, KeyUnavailableError) else {}
-    logger.error("dependency unavailable", extra={**about, "error": str(error), **told})
-
-
-def log_sweep(summary: "Summary") -> None:
-    failed = summary.status == "sweep_failed"
-    log = logger.error if failed else logger.info
-    log(
-        "sweep ended",
-        extra={
-            **asdict(summary),
-            "skipped": dict(summary.skipped),
-            "metrics": metrics.SWEEP,
-            "SweepsEnded": 1,
-            "SweepFailures": int(failed),
-            "SweepUsersFound": summary.found,
-            "SweepUsersDue": summary.due,
-            "SweepRequestsQueued": summary.queued,
-        },
-    )
-
-
-def log_put_off(sweep_id: str | None, cause: str, delay_seconds: int) -> None:
-    told = {"sweep_id": sweep_id, "cause": cause, "delay_seconds": delay_seconds}
-    logger.info("sweep put off", extra=told)
-
-
-def log_key_check(expiry: "Expiry") -> None:
-    log = logger.warning if expiry.is_soon or expiry.reason is not None else logger.info
-    counted, values = metrics.KEY_CHECK, {"KeyExpiryUnknown": int(expiry.reason is not None)}
-    # A check that found nothing out takes no warning back.
-    if expiry.is_soon or expiry.reason is None:
-        counted = counted + metrics.KEY_WARNING
-        values["KeyExpiresSoon"] = int(expiry.is_soon)
-    if expiry.days_left is not None:
-        counted = counted + metrics.KEY_DAYS
-        values["KeyDaysLeft"] = expiry.days_left
-    log("key checked", extra={**asdict(expiry), "metrics": counted, **values})
-
-
-def log_failure(message_id: str, error: Exception) -> None:
-    counted = {"metrics": metrics.RETURNED, "MessagesReturned": 1}
-    told = {"message_id": message_id, **counted}
-    logger.error("message goes back to the queue", extra=told, exc_info=error)
-
-
-def log_gate_unavailable(error: DependencyUnavailableError) -> None:
-    logger.error("the others cannot be told", extra={"error": str(error)})
-
-
-def log_gate(before: Gate, after: Gate) -> None:
-    """A pause for the quota and the breaker, each with metrics of its own, when they change."""
-    if after.paused_until > before.paused_until:
-        paused = {"metrics": metrics.QUOTA_PAUSE, "QuotaPauses": 1}
-        logger.warning("quota pause", extra={"paused_until": iso(after.paused_until), **paused})
-    if after.shut_cause is not None and after.shut_until > before.shut_until:
-        told = {"cause": after.shut_cause, "shut_until": iso(after.shut_until), "BreakerState": 1}
-        counted = (
-            {"metrics": metrics.KEY_REFUSAL, "KeyRefusals": 1}
-            if after.shut_cause == "key_refused"
-            else {"metrics": metrics.BREAKER_OPENING, "BreakerOpenings": 1}
-        )
-        logger.error("breaker open", extra={**told, **counted})
-    if after.shut_cause is None and before.shut_cause is not None:
-        told = {"cause": before.shut_cause, "metrics": metrics.BREAKER_CLOSING, "BreakerState": 0}
-        logger.info("breaker closed", extra=told)
+    tracer = Tracer(service=SERVICE, patch_modules=("botocore",))
 
 
 def about(request: Request) -> dict[str, object]:
-    """What names a request in every line about it."""
+    """What names a request in every log line about it."""
     return {
         "request_id": request.request_id,
         "user_id": request.user_id,
         "correlation_id": request.correlation_id,
     }
+
+
+def traced(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, recorded by X-Ray if tracing is on."""
+    if tracer is None:
+        return handler
+    captured: Callable[..., Any] = tracer.capture_lambda_handler(handler, capture_response=False)
+    return captured
+
+
+@contextmanager
+def traced_call(name: str, **annotations: str | int) -> Iterator[Callable[[Response], None]]:
+    """Record a call to the API; the block hands over the response."""
+    if tracer is None:
+        yield lambda _: None
+        return
+    with tracer.provider.in_subsegment(f"partoo {name}", namespace="remote") as subsegment:
+
+        def note(response: Response) -> None:
+            if isinstance(response, Answered):
+                annotations["http_status"] = response.http_status
+
+        yield note
+        if subsegment is not None:
+            for key, value in annotations.items():
+                subsegment.put_annotation(key, value)
+
+
+def count(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
+    """Add to a metric that is written at the end of the execution."""
+    metrics.add_metric(name, unit, value)
+
+
+def count_by(name: str, **dimensions: str) -> None:
+    """Write a metric with dimensions of its own."""
+    with single_metric(name, MetricUnit.Count, 1, namespace=metrics.namespace) as metric:
+        for dimension, value in dimensions.items():
+            metric.add_dimension(dimension, value)
+
+
+def log_result(result: Result, age_seconds: float) -> None:
+    logger.info(
+        "result published",
+        extra={
+            name: getattr(result, name)
+            for name in (
+                "result_id",
+                "request_id",
+                "user_id",
+                "correlation_id",
+                "source",
+                "status",
+                "reason",
+                "http_status",
+                "attempts",
+            )
+        },
+    )
+    count_by("Results", status=result.status, reason=result.reason)
+    if result.reason == Reason.DAILY_LIMIT:
+        count("DailyLimits")
+    count("RequestAge", round(age_seconds, 3), MetricUnit.Seconds)
+
+
+def log_deferral(deferred: Deferred, state: RetryState, waiting_seconds: float | None) -> None:
+    """Log a deferral; `waiting_seconds` is the request's age, None for bulk."""
+    logger.info(
+        "request deferred",
+        extra={**asdict(deferred), "attempts": state.attempts, "failures": state.failures},
+    )
+    count_by("Deferrals", cause=deferred.cause)
+    if waiting_seconds is not None:
+        count("WaitingAge", round(waiting_seconds, 3), MetricUnit.Seconds)
+
+
+def log_call(about: Mapping[str, object], response: Response, seconds: float) -> None:
+    """The vendor documents few of its answers: those that are odd are worth keeping."""
+    count("ApiCalls")
+    count("ApiLatency", round(seconds * 1000, 1), MetricUnit.Milliseconds)
+    if isinstance(response, Answered) and response.http_status < 300:
+        return
+    if isinstance(response, Answered):
+        answer = str(response.http_status)
+        details: dict[str, object] = {
+            "http_status": response.http_status,
+            "body": response.excerpt,
+        }
+    else:
+        answer = "not_sent" if isinstance(response, NotSent) else "unknown"
+        details = {"error": response.error}
+    logger.warning("call did not succeed", extra={**about, "answer": answer, **details})
+    count_by("ApiFailures", answer=answer)
+
+
+def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
+    extra = {**about, "cause": error.cause, "error": str(error)}
+    logger.error("dependency unavailable", extra=extra)
+    count("DependencyFailures")
+
+
+def log_limiter(before: LimiterState, after: LimiterState, now: float) -> None:
+    """Log pauses and the circuit breaker when they change."""
+    if after.paused_until > before.paused_until and not after.is_open:
+        extra = {"paused_until": iso(after.paused_until)}
+        logger.warning("quota pause", extra=extra)
+        count("QuotaPauses")
+        count("QuotaPauseSeconds", round(after.paused_until - now, 3), MetricUnit.Seconds)
+    if after.is_open and (not before.is_open or after.paused_until > before.paused_until):
+        extra = {"cause": str(after.pause_reason), "open_until": iso(after.paused_until)}
+        logger.error("breaker open", extra=extra)
+        count("KeyRefusals" if after.pause_reason == Cause.KEY_REFUSED else "BreakerOpenings")
+        count("BreakerState", 1, MetricUnit.NoUnit)
+    if before.is_open and not after.is_open:
+        logger.info("breaker closed", extra={"cause": str(before.pause_reason)})
+        count("BreakerState", 0, MetricUnit.NoUnit)

@@ -1,90 +1,73 @@
-"""Entrypoint: requests from the queue, from EventBridge and from callers."""
+"""Entrypoint: batches of the queues, events of EventBridge, and direct invocations."""
 
-import gc
+import asyncio
+import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
-from invitations.adapters.sqs import PROGRESS_ATTRIBUTE
-from invitations.bootstrap import build_service
-from invitations.envelopes import deliveries_of_invocation
-from invitations.gate import BATCH_SIZE
-from invitations.models import Delivery, Queued, Result, Source
-from invitations.observability import log_failure
-from invitations.ports import T
-from invitations.service import Outcome
+from aws_lambda_powertools.utilities.batch import (
+    AsyncBatchProcessor,
+    EventType,
+    async_process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+from invitations.dependencies import build_reinviter
+from invitations.messages import Deferred, Message
+from invitations.observability import count, logger, metrics, traced
+from invitations.records import is_batch, message_of
+from invitations.reinvite import MOST_AT_ONCE, Execution
+from invitations.results import Result, Source
 
-Answer = Mapping[str, Any]
-Record = Mapping[str, Any]
-
-service = build_service()
-executor = ThreadPoolExecutor(BATCH_SIZE)
-
-# What was made until now lives as long as the container.
-gc.freeze()
-gc.enable()
+reinviter = build_reinviter()
+threads = ThreadPoolExecutor(MOST_AT_ONCE)
 
 
-def handler(event: Any, context: "LambdaContext") -> Answer:
+@logger.inject_lambda_context
+@metrics.log_metrics
+@traced
+def handler(event: Any, context: LambdaContext) -> Mapping[str, Any]:
     """Answer a batch with its failures, and an invocation with its results."""
-    deadline = time.time() + context.get_remaining_time_in_millis() / 1000
-    if _is_batch(event):
-        return _carry_out_batch(event["Records"], deadline)
-    deliveries = deliveries_of_invocation(event, context.aws_request_id, time.time())
-    outcomes = service.reinvite(deliveries, deadline, _side_by_side)
-    return {"results": [_answer(outcome) for outcome in outcomes]}
-
-
-def _carry_out_batch(records: Sequence[Record], deadline: float) -> Answer:
-    deliveries = [_delivery(record) for record in records]
-    outcomes = service.reinvite(deliveries, deadline, _side_by_side)
-    failures = []
-    for delivery, outcome in zip(deliveries, outcomes, strict=True):
-        if isinstance(outcome, Exception):
-            log_failure(delivery.delivery_id, outcome)
-            failures.append({"itemIdentifier": delivery.delivery_id})
-    return {"batchItemFailures": failures}
-
-
-def _side_by_side(work: Callable[[int], T], items: Iterable[int]) -> list[T]:
-    return list(executor.map(work, items))
-
-
-def _is_batch(event: Any) -> bool:
-    try:
-        return bool(event["Records"][0]["eventSource"] == "aws:sqs")
-    except (KeyError, IndexError, TypeError):
-        return False
-
-
-def _delivery(record: Record) -> Delivery:
-    attributes = record["attributes"]
-    notes = record["messageAttributes"].get(PROGRESS_ATTRIBUTE, {})
-    return Delivery(
-        delivery_id=record["messageId"],
-        body=record["body"],
-        source=Source.SQS,
-        received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
-        sent_at=int(attributes["SentTimestamp"]) / 1000,
-        receive_count=int(attributes["ApproximateReceiveCount"]),
-        notes=notes.get("stringValue"),
+    execution = Execution(time.time() + context.get_remaining_time_in_millis() / 1000)
+    if is_batch(event):
+        processor = AsyncBatchProcessor(EventType.SQS)
+        return async_process_partial_response(
+            event, partial(carry_out_record, execution), processor, context
+        )
+    now = time.time()
+    message = Message(context.aws_request_id, json.dumps(event), Source.DIRECT, now, now)
+    outcomes = threads.map(
+        partial(reinviter.carry_out, execution=execution), reinviter.parts(message)
     )
+    return {"results": [answer(each) for outcome in outcomes for each in outcome]}
 
 
-def _answer(outcome: Outcome) -> dict[str, Any]:
-    match outcome:
-        case Result():
-            return outcome._asdict()
-        case Queued():
-            return {
-                "request_id": outcome.request_id,
-                "user_id": outcome.user_id,
-                "status": "queued",
-                "reason": outcome.cause,
-            }
-        case error:
-            raise error
+async def carry_out_record(execution: Execution, record: SQSRecord) -> None:
+    """Carry out one message of a batch, in a thread of its own."""
+    try:
+        message = message_of(
+            record, reinviter.exits.retry_queue.name, reinviter.exits.bulk_queue.name
+        )
+        carry_out = partial(reinviter.carry_out, message, execution)
+        await asyncio.get_running_loop().run_in_executor(threads, carry_out)
+    except Exception:
+        logger.exception("message returned to its queue", extra={"message_id": record.message_id})
+        count("MessagesReturned")
+        raise
+
+
+def answer(outcome: Result | Deferred) -> dict[str, Any]:
+    """A result as it is published; a request whose result comes later is `queued`."""
+    if isinstance(outcome, Result):
+        return asdict(outcome)
+    return {
+        "request_id": outcome.request_id,
+        "user_id": outcome.user_id,
+        "status": "queued",
+        "reason": outcome.cause,
+    }

@@ -1,1 +1,1 @@
-"""Finds users who are still waiting, and has those who are due asked again."""
+"""Finds users who are still invited, and requests an invitation for each who is due."""

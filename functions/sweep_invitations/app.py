@@ -1,59 +1,70 @@
-"""Entrypoint: sweeps, started by a schedule or a caller, and those that were put off."""
+"""Entrypoint: sweeps, started by a schedule or by an invocation, and rescheduled ones."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from invitations.observability import log_failure
-from invitations.sweeper import PutOff
-from invitations.sweeps import Summary, read_order
-from sweep_invitations.wiring import build_sweeper
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+from invitations.dependencies import Dependencies, client
+from invitations.limited_call import LimitedCaller
+from invitations.observability import count, logger, metrics, traced
+from invitations.queues import MessageQueue
+from invitations.records import is_batch
+from invitations.sweeps.config import SweepConfig
+from invitations.sweeps.criteria import read_sweep_request
+from invitations.sweeps.store import SweepStore
+from invitations.sweeps.sweeper import Sweeper
 
-    from invitations.sweeper import Preview
+config = SweepConfig.from_environment(os.environ)
+shared = Dependencies.of(config.shared)
+sqs = client(shared.session, "sqs")
+sweeper = Sweeper(
+    caller=LimitedCaller(shared.limiter, shared.keys, config.shared.call_budget_seconds),
+    api=shared.api,
+    ledger=shared.ledger,
+    store=SweepStore(shared.table),
+    bulk_queue=MessageQueue(sqs, config.bulk_queue_url),
+    sweep_queue=MessageQueue(sqs, config.sweep_queue_url),
+    topic=shared.topic,
+)
 
-Answer = Mapping[str, Any]
 
-sweeper, default_terms = build_sweeper()
+@logger.inject_lambda_context
+@metrics.log_metrics
+@traced
+def handler(event: Any, context: LambdaContext) -> Mapping[str, Any]:
+    """Answer an invocation with what came of it, and a batch with its failures.
 
-
-def handler(event: Any, context: "LambdaContext") -> Answer:
-    """Answer an invocation with what came of it, and the queue with its failures.
-
-    Raises InvalidOrderError for an invocation that asks for something that there is not.
+    Raises InvalidSweepRequestError for an invocation that is no sweep request.
     """
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
-    if not isinstance(event, dict) or "Records" not in event:
-        return _carry_out(event, deadline)
-    failures = []
-    for record in event["Records"]:
-        try:
-            _carry_out(json.loads(record["body"]), deadline)
-        except Exception as error:  # noqa: BLE001  # the queue hands it over again
-            log_failure(record["messageId"], error)
-            failures.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failures}
+    if not is_batch(event):
+        return carry_out(event, deadline)
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    record_handler = partial(carry_out_record, deadline=deadline)
+    return process_partial_response(event, record_handler, processor, context)
 
 
-def _carry_out(event: Any, deadline: float) -> Answer:
-    order = read_order(event, default_terms, time.time())
-    if order.dry_run:
-        return _preview(sweeper.preview(order, deadline))
-    outcome = sweeper.sweep(order, deadline)
-    match outcome:
-        case Summary():
-            return asdict(outcome)
-        case PutOff():
-            return {**asdict(outcome), "status": "put_off"}
+def carry_out_record(record: SQSRecord, deadline: float) -> None:
+    try:
+        carry_out(json.loads(record.body), deadline)
+    except Exception:
+        logger.exception("message returned to its queue", extra={"message_id": record.message_id})
+        count("MessagesReturned")
+        raise
 
 
-def _preview(preview: "Preview") -> Answer:
-    users = [
-        {"user_id": user_id, "due": verdict == "due", "reason": verdict}
-        for user_id, verdict in preview.users
-    ]
-    return {**asdict(preview.summary), "dry_run": True, "users": users}
+def carry_out(event: Any, deadline: float) -> Mapping[str, Any]:
+    request = read_sweep_request(event, config.criteria, time.time())
+    carry_on = sweeper.preview if request.dry_run else sweeper.sweep
+    return carry_on(request, deadline)

@@ -1,4 +1,4 @@
-"""`make chaos`: many requests through the deployed stack while everything around it fails."""
+"""`make chaos`: send many requests through the deployed stack while faults are injected."""
 
 from local.chaos.run import main
 

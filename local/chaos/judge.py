@@ -1,4 +1,4 @@
-"""Whether the promises were kept, told from the outside: topic, queues and the API's log."""
+"""Checks the promises from outside, on the messages of topic and queues and the API's call log."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,15 @@ from enum import StrEnum
 
 
 class Promise(StrEnum):
-    """What must hold; the value says how it is broken."""
+    """The promises; each value describes a violation."""
 
     WINDOW = "calls inside the window of an e-mail"
-    LOST = "requests without result, in no queue"
-    SETTLED = "requests still on their way at the end"
+    CONSERVATION = "requests without a result, on no queue"
+    COMPLETION = "requests still on a queue at the end"
     IDENTITY = "requests with more than one final result"
-    NO_STRAY = "results of requests that nobody made"
+    ORIGIN = "results of requests that were never sent"
     ONCE = "calls for users without an open request"
-    PARKED = "failed or invalid, not in the dead-letter queue"
+    DEAD_LETTER = "failed or invalid, not in the dead-letter queue"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Publication:
-    """A result came out of the topic; `body` is its text."""
+    """A result was published; `body` is its text."""
 
     at: float
     request_id: str
@@ -39,18 +39,22 @@ class Publication:
 
 @dataclass(frozen=True)
 class Call:
-    """The API received a call; `fault` is what it was answered with on purpose."""
+    """The API received a call.
+
+    `emailed_at` is the time of its e-mail, None without one. `fault` is the name of the scripted
+    answer, None for a regular one.
+    """
 
     at: float
     user_id: str
     status: int | None
-    email_sent: bool
+    emailed_at: float | None
     fault: str | None = None
 
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that was done to the stack; a moment when it has no end."""
+    """A fault that was injected; `until` is None for a kill."""
 
     at: float
     until: float | None
@@ -59,16 +63,17 @@ class Incident:
 
 @dataclass(frozen=True)
 class History:
-    """All that was seen of a soak from the outside."""
+    """What was seen from outside."""
 
     seed: int
     window_seconds: float
     seconds: float
     triggers: Sequence[Trigger]
     publications: Sequence[Publication]
-    parked: Sequence[str]
+    dead_letters: Sequence[str]
     """The request ids in the dead-letter queue."""
-    left_on_queue: int
+    waiting: int
+    """Messages on request, retry and bulk queue at the end."""
     calls: Sequence[Call]
     incidents: Sequence[Incident]
     aws_faults: dict[str, int]
@@ -77,21 +82,21 @@ class History:
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken promise; `text` says whose and how."""
+    """A broken promise, and a sentence with the request or the user."""
 
     promise: Promise
     text: str
 
 
 def judge(history: History) -> list[Violation]:
-    """Return every violation that can be told from the outside."""
+    """Return all violations that are visible from outside."""
     case = _Case(history)
     return [
-        *case.windows(),
-        *case.conservation(),
-        *case.identities(),
-        *case.unexplained_calls(),
-        *case.unparked(),
+        *case.calls_inside_windows(),
+        *case.lost_requests(),
+        *case.contradicting_results(),
+        *case.calls_without_open_request(),
+        *case.missing_dead_letters(),
     ]
 
 
@@ -107,9 +112,9 @@ class _Case:
         for publication in sorted(history.publications, key=lambda each: each.at):
             self._publications[publication.request_id].append(publication)
 
-    def windows(self) -> Iterator[Violation]:
-        # Any call, not only another e-mail: the stand-in sends none for a call that comes too
-        # soon, so that counting e-mails would hide what it is asked to show.
+    def calls_inside_windows(self) -> Iterator[Violation]:
+        # All calls count, not only those with an e-mail: the fake server sends none for a call
+        # inside the window, so that counting e-mails would find nothing.
         last_email_at: dict[str, float] = {}
         for call in sorted(self._history.calls, key=lambda each: each.at):
             gap = call.at - last_email_at.get(call.user_id, float("-inf"))
@@ -118,49 +123,48 @@ class _Case:
                     Promise.WINDOW,
                     f"{call.user_id} was called at {call.at:.3f} s, {gap:.3f} s after an e-mail",
                 )
-            if call.email_sent:
-                last_email_at[call.user_id] = call.at
+            if call.emailed_at is not None:
+                last_email_at[call.user_id] = call.emailed_at
 
-    def conservation(self) -> Iterator[Violation]:
+    def lost_requests(self) -> Iterator[Violation]:
         open_requests = self._triggers.keys() - self._publications.keys()
-        for request_id in sorted(open_requests.difference(self._history.parked)):
-            if self._history.left_on_queue:
-                yield Violation(Promise.SETTLED, f"{request_id} may be among the queue's messages")
+        for request_id in sorted(open_requests.difference(self._history.dead_letters)):
+            if self._history.waiting:
+                yield Violation(Promise.COMPLETION, f"{request_id} may be on one of the queues")
             else:
-                yield Violation(Promise.LOST, f"{request_id} is nowhere")
+                yield Violation(Promise.CONSERVATION, f"{request_id} is nowhere")
 
-    def identities(self) -> Iterator[Violation]:
+    def contradicting_results(self) -> Iterator[Violation]:
         for request_id, publications in self._publications.items():
             if request_id not in self._triggers:
-                yield Violation(Promise.NO_STRAY, f"{request_id} was answered and never sent")
+                yield Violation(Promise.ORIGIN, f"{request_id} has a result and was never sent")
                 continue
             statuses = list({each.body: each.status for each in publications}.values())
-            # Sent again, a failed request has another life, which may end otherwise.
+            # A failed request that is sent again may end otherwise.
             if len(self._triggers[request_id]) > 1:
                 statuses = [status for status in statuses if status != "failed"]
             if len(statuses) > 1:
-                told = ", ".join(statuses)
-                yield Violation(Promise.IDENTITY, f"{request_id} has several results: {told}")
+                names = ", ".join(statuses)
+                yield Violation(Promise.IDENTITY, f"{request_id} has several results: {names}")
 
-    def unexplained_calls(self) -> Iterator[Violation]:
+    def calls_without_open_request(self) -> Iterator[Violation]:
         for call in self._history.calls:
             requests = self._requests_of[call.user_id]
             if not any(self._is_open(request_id, call.at) for request_id in requests):
                 yield Violation(
                     Promise.ONCE,
-                    f"{call.user_id} was called at {call.at:.3f} s, when all of their requests "
-                    "had been answered",
+                    f"{call.user_id} was called at {call.at:.3f} s without an open request",
                 )
 
-    def unparked(self) -> Iterator[Violation]:
-        for request_id in self._publications.keys() - set(self._history.parked):
+    def missing_dead_letters(self) -> Iterator[Violation]:
+        for request_id in self._publications.keys() - set(self._history.dead_letters):
             statuses = {each.status for each in self._publications[request_id]}
             for status in sorted(statuses & {"failed", "invalid"}):
-                yield Violation(Promise.PARKED, f"{request_id} is {status}")
+                yield Violation(Promise.DEAD_LETTER, f"{request_id} is {status}")
 
     def _is_open(self, request_id: str, at: float) -> bool:
         triggers = [each for each in self._triggers[request_id] if each.at < at]
-        answers = {each.status for each in self._publications[request_id] if each.at < at}
+        statuses = {each.status for each in self._publications[request_id] if each.at < at}
         if len(triggers) > 1:
-            answers.discard("failed")
-        return bool(triggers) and not answers
+            statuses.discard("failed")
+        return bool(triggers) and not statuses

@@ -1,4 +1,4 @@
-"""`make chaos`: a seeded soak of the deployed stack, judged from the outside."""
+"""`make chaos`: inject faults into the deployed stack and check its promises from outside."""
 
 import json
 from dataclasses import asdict
@@ -7,27 +7,27 @@ from pathlib import Path
 
 from rich.console import Console
 
+from local.chaos.chart import draw
 from local.chaos.judge import Violation, judge
-from local.chaos.picture import draw
 from local.chaos.plan import Plan, draw_plan
-from local.chaos.stage import Say, staged
+from local.chaos.soak import Say, deployed_soak
 from local.chaos.table import table
 from local.environment import empty_log_folder
-from local.errors import LocalStackError
+from local.errors import CommandError
 from local.stack import build
 
 
-class NotANumberError(LocalStackError):
-    """SEED or REQUESTS is no whole number."""
+class NotANumberError(CommandError):
+    """SEED or REQUESTS is not a number."""
 
     def __init__(self, seed: str, requests: str) -> None:
         super().__init__(
-            f"SEED is a whole number and REQUESTS a positive one, not {seed} and {requests}."
+            f"SEED and REQUESTS must be whole numbers, REQUESTS at least 1, not {seed}, {requests}."
         )
 
 
 def main(seed: str, requests: str) -> int:
-    """Run a soak; returns 1 when a promise was broken."""
+    """Run a soak; returns 1 if a promise is broken."""
     if not (seed.isdecimal() and requests.isdecimal() and int(requests)):
         raise NotANumberError(seed, requests)
     console = Console(highlight=False, markup=False)
@@ -40,19 +40,19 @@ def main(seed: str, requests: str) -> int:
 
 
 def soak(plan: Plan, folder: Path, *, template: Path, say: Say) -> list[Violation]:
-    """Run a plan on a stack of its own; table, history and picture go to `folder`.
+    """Run a plan on a new stack; writes table, history and chart to `folder`.
 
-    Raises LocalStackError when a part does not come up.
+    Raises CommandError if the stack cannot be deployed.
     """
-    say("Starting AWS and the stand-in for the API, deploying …")
-    with staged(plan, folder, template) as stage:
-        history = stage.play(say)
+    say("Starting AWS and the fake Partoo server, deploying …")
+    with deployed_soak(plan, folder, template) as running:
+        history = running.run(say)
     violations = judge(history)
     text = table(history, violations)
     (folder / "table.md").write_text(text + "\n")
     (folder / "history.json").write_text(json.dumps(asdict(history), indent=1) + "\n")
     draw(history, folder / "history.png")
-    say(f"\n{text}\n\nTable, history and picture are in {folder}.")
+    say(f"\n{text}\n\nTable, history and chart are in {folder}.")
     for violation in violations:
-        say(f"Broken: {violation.promise}: {violation.text}.")
+        say(f"Violation: {violation.promise}: {violation.text}.")
     return violations

@@ -1,4 +1,4 @@
-"""The soak in numbers."""
+"""Formats the history of a soak as a table."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from local.chaos.judge import History, Promise, Violation
 
 
 def table(history: History, violations: Sequence[Violation]) -> str:
-    """Return a Markdown table of what was sent, what went wrong and what became of it."""
+    """Return a Markdown table of requests, faults, results and violations."""
     rows = [*_traffic(history), *_faults(history), *_outcomes(history), *_promises(violations)]
     width = max(len(name) for name, _ in rows)
     lines = [f"| {name:<{width}} | {value:>6} |" for name, value in rows]
@@ -21,7 +21,7 @@ def _traffic(history: History) -> Iterable[tuple[str, int]]:
     yield "… sent or invoked again", len(history.triggers) - len(requests)
     yield "users", len({trigger.user_id for trigger in history.triggers})
     yield "calls at the API", len(history.calls)
-    yield "e-mails", sum(call.email_sent for call in history.calls)
+    yield "e-mails", sum(call.emailed_at is not None for call in history.calls)
 
 
 def _faults(history: History) -> Iterable[tuple[str, int]]:
@@ -33,7 +33,7 @@ def _faults(history: History) -> Iterable[tuple[str, int]]:
     for kind, count in sorted(history.aws_faults.items()):
         yield f"… {kind}", count
     yield "workers killed", history.killed_workers
-    yield "… at so many moments", sum(each.until is None for each in history.incidents)
+    yield "… in so many kills", sum(each.until is None for each in history.incidents)
 
 
 def _outcomes(history: History) -> Iterable[tuple[str, int]]:
@@ -41,7 +41,7 @@ def _outcomes(history: History) -> Iterable[tuple[str, int]]:
     for status, count in sorted(Counter(distinct.values()).items()):
         yield f"results: {status}", count
     yield "results published again", len(history.publications) - len(distinct)
-    yield "messages in the dead-letter queue", len(history.parked)
+    yield "messages in the dead-letter queue", len(history.dead_letters)
 
 
 def _promises(violations: Sequence[Violation]) -> Iterable[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Typed client of the stand-in's control surface, and a way to run the stand-in for a while."""
+"""Client for the controls of the fake Partoo server, and a context manager that runs the server."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 import urllib3
 
-from local.errors import LocalStackError
+from local.errors import CommandError
 from local.partoo.state import (
     ANY_KEY_LIST,
     ANY_SEARCH,
@@ -35,7 +35,7 @@ __all__ = [
     "ControlError",
     "PartooControl",
     "User",
-    "running_stand_in",
+    "running_fake_partoo",
 ]
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,15 +43,15 @@ _POLL_SECONDS = 0.01
 _STOP_SECONDS = 5.0
 
 
-class ControlError(LocalStackError):
-    """The stand-in refused a control call, or did not do what was waited for."""
+class ControlError(CommandError):
+    """The fake server refused a command, did not start, or did not receive calls in time."""
 
 
 class PartooControl:
-    """Sets up the stand-in at `base_url` and reads what it saw; `base_url` ends in `/v2`.
+    """Controls the fake server at `base_url`, which ends in `/v2`, and reads its call log.
 
-    Every method raises `ControlError` when the stand-in refuses the call, and
-    `urllib3.exceptions.HTTPError` when it cannot be reached.
+    All methods raise ControlError if the server refuses the command, and
+    `urllib3.exceptions.HTTPError` if it cannot be reached.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -59,55 +59,44 @@ class PartooControl:
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
 
     def add_users(self, *users: User) -> None:
-        """Register users; one with a known id replaces the other."""
+        """Register users; a known id is replaced."""
         self._send("POST", "users", {"users": [asdict(user) for user in users]})
 
     def users(self) -> list[User]:
-        """Return all users as they are now, in the order in which their ids were registered."""
+        """Return all users in the order of their registration."""
         entries = self._send("GET", "users")["users"]
         return [User(**entry | {"business_ids": tuple(entry["business_ids"])}) for entry in entries]
 
     def set_churn(self, *, accepting: int = 0, appearing: int = 0) -> None:
-        """Let so many users accept and appear after each search that is answered 200.
-
-        Those who accept are any of the invited, and become active; those who appear are invited,
-        created at that moment, and their addresses lie all over the list. After a reset, the same
-        calls choose the same users.
-        """
+        """Let users accept and appear after each search: see `PartooState.set_churn`."""
         self._send("PUT", "churn", {"accepting": accepting, "appearing": appearing})
 
     def set_key(self, api_key: str) -> None:
-        """Let this be the only key that there is."""
+        """Replace all keys by this one."""
         self._send("PUT", "key", {"api_key": api_key})
 
     def add_key(self, key: ApiKey) -> None:
-        """Accept this key too; one with a known value replaces the other."""
+        """Add a key; one with the same value is replaced."""
         self._send("POST", "keys", {"key": asdict(key)})
 
     def revoke_key(self, api_key: str) -> None:
-        """Accept a key no longer, as of the next call."""
+        """Revoke a key from the next call on."""
         self._send("POST", "revocations", {"api_key": api_key})
 
     def set_requests_per_minute(self, requests_per_minute: int) -> None:
         self._send("PUT", "quota", {"requests_per_minute": requests_per_minute})
 
     def script(self, user_id: str, *answers: Answer) -> None:
-        """Set what this user's next invite calls are answered with, one answer for each call.
-
-        Takes the place of what was left of an earlier script. `ANY_USER` stands for every user
-        without a script of their own. `ANY_SEARCH` stands for searches, `ANY_KEY_LIST` for lists of
-        keys; there, a 200 without a body is answered as if it were not scripted, only with the
-        script's headers and delays.
-        """
+        """Set the answers to this user's next invite calls: see `PartooState.script`."""
         payload = {"user_id": user_id, "answers": [asdict(answer) for answer in answers]}
         self._send("PUT", "script", payload)
 
     def calls(
         self, user_id: str | None = None, operation: Operation | None = "invite", since: int = 0
     ) -> list[Call]:
-        """Return the log, oldest first; None means any user or operation.
+        """Return the logged calls after the sequence number `since`, the oldest first.
 
-        `since` is the sequence number of the last call already known.
+        None means any user or operation.
         """
         entries = self._send("GET", f"calls?since={since}")["calls"]
         calls = [Call(**entry | {"headers": tuple(entry["headers"])}) for entry in entries]
@@ -118,15 +107,15 @@ class PartooControl:
         ]
 
     def emails(self, user_id: str | None = None) -> list[Call]:
-        """Return the calls that sent an e-mail, which went out at their `received_at`."""
+        """Return the calls that sent an e-mail; `emailed_at` is its time."""
         return [call for call in self.calls(user_id) if call.email_sent]
 
     def wait_for_calls(
         self, count: int, user_id: str | None = None, timeout_seconds: float = 10.0
     ) -> list[Call]:
-        """Return the invite calls once there are `count` of them, answered or not.
+        """Wait for `count` invite calls, answered or not, and return them.
 
-        Raises `ControlError` when there are fewer after `timeout_seconds`.
+        Raises ControlError after `timeout_seconds`.
         """
         deadline = time.monotonic() + timeout_seconds
         while len(calls := self.calls(user_id)) < count:
@@ -138,11 +127,11 @@ class PartooControl:
         return calls
 
     def release(self) -> None:
-        """Let every answer go that is held now."""
+        """Send all answers that are held now."""
         self._send("POST", "release")
 
     def reset(self) -> None:
-        """Empty users, scripts and log, take back keys, quota and churn, release held answers."""
+        """Restore the initial state and send all held answers."""
         self._send("POST", "reset")
 
     def _send(self, method: str, command: str, payload: dict[str, Any] | None = None) -> Any:
@@ -153,12 +142,12 @@ class PartooControl:
 
 
 @contextmanager
-def running_stand_in(
+def running_fake_partoo(
     api_key: str, *, window_seconds: float = 300.0, requests_per_minute: int = 300
 ) -> Iterator[str]:
-    """Run the stand-in as a process of its own on a free port and yield its base URL.
+    """Run the fake server in a process of its own; yields its base URL.
 
-    Raises `ControlError` when it does not start.
+    Raises ControlError if the server does not start.
     """
     command = [
         sys.executable,
@@ -167,14 +156,14 @@ def running_stand_in(
         f"--window-seconds={window_seconds}",
         f"--requests-per-minute={requests_per_minute}",
     ]
-    environment = os.environ | {"PARTOO_STAND_IN_KEY": api_key}
+    environment = os.environ | {"FAKE_PARTOO_KEY": api_key}
     with subprocess.Popen(
         command, cwd=_REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             base_url = cast(IO[str], process.stdout).readline().strip()
             if not base_url:
-                raise ControlError(f"The stand-in ended with {process.wait()} before it listened.")
+                raise ControlError(f"The fake server ended with {process.wait()} too early.")
             yield base_url
         finally:
             process.terminate()

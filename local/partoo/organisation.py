@@ -1,4 +1,4 @@
-"""A plausible organisation for the stand-in."""
+"""Makes up an organisation for the fake Partoo server."""
 
 import random
 
@@ -23,7 +23,7 @@ _INVITED = 0.75
 _DISABLED = 0.05
 _SSO_ONLY = 0.05
 _RECENT = 0.15
-# As long as the invitation of a new user can be accepted.
+# A new user can accept the invitation for this long.
 _RECENT_SECONDS = 72 * 3600
 _OLDEST_SECONDS = 3 * 365 * 86_400
 
@@ -31,11 +31,11 @@ _OLDEST_SECONDS = 3 * 365 * 86_400
 def organisation(size: int, seed: int, now: float) -> list[User]:
     """Return `size` users with distinct ids and addresses, the same for the same arguments.
 
-    Three in four are invited. One in twenty is disabled and one in twenty limited to single
-    sign-on, whatever their status. One in seven was created in the 72 hours before `now` (epoch
-    seconds), the others in the three years before those. In a few hundred users every kind occurs.
+    75 % are invited; of all users, 5 % are disabled, 5 % are limited to single sign-on, and 15 %
+    were created in the 72 hours before `now` (epoch seconds), the others in the three years before.
+    A few hundred users contain every combination.
     """
-    rng = random.Random(seed)  # noqa: S311  # makes people up, guards nothing
+    rng = random.Random(seed)  # noqa: S311  # not for security
     return [_user(rng, number, now) for number in range(size)]
 
 

@@ -1,4 +1,4 @@
-"""The HTTP surface of the stand-in: the vendor's API under /v2, its controls under /_control."""
+"""HTTP side of the fake Partoo server: the API under /v2, the controls under /_control."""
 
 import contextlib
 import json
@@ -16,24 +16,25 @@ from local.partoo.state import Answer, ApiKey, PartooState, Request, User
 _HOLD_LIMIT_SECONDS = 60.0
 
 
-class Gate:
-    """Holds answers until they are released.
+class HeldAnswers:
+    """Holds answers until a release.
 
-    A ticket is drawn before its call shows in the log, so that a release by someone who has seen
-    the call there always reaches it.
+    Each call takes the number of releases before it shows in the log, so that a release by a test
+    that has seen the call in the log always reaches it.
     """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._releases = 0
 
-    def ticket(self) -> int:
+    def releases(self) -> int:
         with self._condition:
             return self._releases
 
-    def wait(self, ticket: int) -> None:
+    def wait(self, seen: int) -> None:
+        """Wait for a release after `seen` releases."""
         with self._condition:
-            self._condition.wait_for(lambda: self._releases > ticket, _HOLD_LIMIT_SECONDS)
+            self._condition.wait_for(lambda: self._releases > seen, _HOLD_LIMIT_SECONDS)
 
     def release(self) -> None:
         with self._condition:
@@ -41,28 +42,27 @@ class Gate:
             self._condition.notify_all()
 
 
-class StandInServer(ThreadingHTTPServer):
+class FakePartooServer(ThreadingHTTPServer):
     """Serves one `PartooState` on the loopback address; port 0 takes a free one."""
 
     daemon_threads = True
-    # A burst of new connections must wait in the queue, not be refused: a refusal is a fault, and
-    # faults happen only when they are scripted.
+    # Many connections may come at once. A refused one would be a fault that no script asked for.
     request_queue_size = 512
 
     def __init__(self, port: int, state: PartooState) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.state = state
-        self.gate = Gate()
+        self.held_answers = HeldAnswers()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v2"
 
     def control(self, command: str, target: str, body: bytes) -> dict[str, Any]:
-        """Carry out a control call and return its JSON answer.
+        """Run a control command and return its JSON answer.
 
-        Raises `LookupError` for an unknown command or a missing field, `TypeError` or `ValueError`
-        for a malformed one.
+        Raises LookupError for an unknown command or a missing field, TypeError or ValueError for a
+        malformed one.
         """
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         payload = json.loads(body or b"{}")
@@ -88,10 +88,10 @@ class StandInServer(ThreadingHTTPServer):
                 calls = self.state.calls(since=int(query.get("since", ["0"])[0]))
                 return {"calls": [asdict(call) for call in calls]}
             case "POST", "/_control/release":
-                self.gate.release()
+                self.held_answers.release()
             case "POST", "/_control/reset":
                 self.state.reset()
-                self.gate.release()
+                self.held_answers.release()
             case _:
                 raise LookupError(f"There is no control command {command} {path}.")
         return {}
@@ -99,33 +99,33 @@ class StandInServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body go out in separate writes; Nagle's algorithm would hold back the second one.
+    # Head and body are separate writes; Nagle's algorithm would delay the second one.
     disable_nagle_algorithm = True
     error_content_type = "application/json"
     error_message_format = '{"errors": {"json": "%(message)s"}}'
-    server: StandInServer
+    server: FakePartooServer
 
     def log_message(self, *_: object) -> None:
-        """Write nothing: the call log is the record, and stderr belongs to the caller."""
+        """Write nothing: the call log is the record, and stderr belongs to the parent process."""
 
     def handle(self) -> None:
-        # A caller may hang up at any moment, as late and held answers provoke.
+        # Clients hang up during late and held answers.
         with contextlib.suppress(ConnectionError):
             super().handle()
 
     def _dispatch(self) -> None:
-        # Drawn here and not later: see Gate.
-        ticket = self.server.gate.ticket()
+        # Before the call is logged: see HeldAnswers.
+        releases = self.server.held_answers.releases()
         body = self._read_body()
         if self.path.startswith("/_control/"):
             self._control(body)
         else:
-            self._answer(ticket)
+            self._answer(releases)
 
     def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
-            # Where this request's body ends is unknown, and so where the next request starts.
+            # The end of this body is unknown, so the connection cannot be reused.
             self.close_connection = True
             return b""
         return self.rfile.read(int(length))
@@ -139,12 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_head(status, {}, len(content))
         self.wfile.write(content)
 
-    def _answer(self, ticket: int) -> None:
+    def _answer(self, releases: int) -> None:
         request = Request(self.command, self.path, tuple(self.headers.items()))
         sequence, answer = self.server.state.receive(request)
+        for interim in answer.interim:
+            self.send_response_only(interim)
+            self.end_headers()
         if answer.hold:
-            self.server.gate.wait(ticket)
-        time.sleep(answer.delay_seconds)
+            self.server.held_answers.wait(releases)
+        time.sleep(answer.acts_after + answer.delay_seconds)
         if answer.drop is not None:
             self.close_connection = True
             return
@@ -152,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = answer.content()
         if answer.echo_headers:
             content = json.dumps(dict(request.headers)).encode()
-        # Noted before the head leaves: a caller with its answer in hand finds it in the log.
+        # Logged before the head is sent, so that a client with its answer finds it in the log.
         self.server.state.answered(sequence, answer.status)
         self._send_head(answer.status, answer.headers, len(content))
         if self.command == "HEAD" or answer.status in (204, 304):
@@ -167,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_head(self, status: int, headers: Mapping[str, str], length: int) -> None:
         given = {name.lower() for name in headers}
         if given & {"content-length", "transfer-encoding"}:
-            # A scripted length may be wrong; the next answer must not be read as this one's rest.
+            # A scripted length may be wrong, so the connection cannot be reused.
             self.close_connection = True
         self.send_response(status)
         for name, value in headers.items():
@@ -181,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-# The base class looks for one method for each HTTP method. One without is answered 501 and logged
-# nowhere, so the list is long.
+# The base class looks up one method for each HTTP method. It answers 501 to all others, and they
+# are not logged.
 for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"):
     setattr(_Handler, f"do_{_method}", _Handler._dispatch)

@@ -1,7 +1,6 @@
-"""What the stand-in knows and how it decides: users, keys, 5-minute rule, quota, scripts, call log.
+"""State and rules of the fake Partoo server: users, keys, window, quota, scripts and call log.
 
-No sockets and no sleeping: a request comes in as data, an answer goes out as data, and the clock
-is passed in.
+No sockets and no sleeping: requests and answers are values, and the clock is an argument.
 """
 
 import base64
@@ -11,7 +10,7 @@ import random
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from http.client import responses
@@ -45,14 +44,14 @@ _SHOWN_FIELDS = (
 _ITEMS_PER_PAGE = 30
 
 _READS: Mapping[Operation, str] = {"search": ANY_SEARCH, "keys": ANY_KEY_LIST}
-"""What is asked for with GET, and whose script answers it."""
+"""The operations with GET, and the name of each one's script."""
 
 _ROLE = f"({'|'.join(_ROLES)})"
 _PER_PAGE = "[1-9][0-9]?|100"
 # No number may have more digits than int() reads.
 _SEARCH_GRAMMAR = {
     "status": "active|invited",
-    # How the vendor writes this boolean is not documented, so both spellings pass.
+    # The vendor does not document the spelling of this boolean.
     "disabled": "True|False|true|false",
     "email": "(?s:.*)",
     "query": "(?s:.*)",
@@ -70,8 +69,8 @@ _KEY_LIST_GRAMMAR = {"status": "active|inactive|disabled|expired", "per_page": _
 class User:
     """A user of the organisation; `created_at` is in epoch seconds.
 
-    `forbidden` means that the key has no write access to this user. An empty `email` becomes
-    `<id>@example.com`. Raises `ValueError` for a status or role that the vendor does not have.
+    `forbidden`: the key has no write access to this user. An empty `email` becomes
+    `<id>@example.com`. Raises ValueError for an unknown status or role.
     """
 
     id: str
@@ -100,10 +99,9 @@ class User:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key to the API, with the vendor's date of its expiry (`yyyy-mm-dd`) or None for never.
+    """An API key; `expiration_date` is `yyyy-mm-dd`, or None if the key does not expire.
 
-    `may_list` means that its owner may see the organisation's keys. Raises `ValueError` for a date
-    that there is not.
+    `may_list`: the key may list the organisation's keys. Raises ValueError for a malformed date.
     """
 
     value: str
@@ -118,8 +116,7 @@ class ApiKey:
     def status(self, now: float) -> str:
         if self.revoked:
             return "disabled"
-        # Who wants a key to expire today has to revoke it, says the vendor: on its date it is over.
-        # In which time zone the date begins is not documented.
+        # The vendor's guide: a key has expired on its date. The time zone is not documented.
         today = datetime.fromtimestamp(now, UTC).date()
         if self.expiration_date is not None and date.fromisoformat(self.expiration_date) <= today:
             return "expired"
@@ -138,15 +135,20 @@ _FILTERS: Mapping[str, Callable[[User, str], bool]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call is answered with, and how; times are in seconds.
+    """The answer to one call; times are in seconds.
 
-    The body is the first of `body` (text), `body_base64` (any bytes) and `body_bytes` (that many
-    bytes of filler) that is given, else the documented one for the status; `echo_headers` replaces
-    it by the request's headers as JSON. `drop` closes the connection with no answer at all,
-    `before` or `after` the e-mail went out. `email` says whether one goes out; by default it does
-    for a 200 and for a drop `after`. `delay_seconds` and `hold` (until released, at most 60 s) put
-    off the answer, never the e-mail; `drip_seconds` spreads the body, byte by byte, over that time.
-    Raises `ValueError` for a status or a drop that does not exist.
+    - The body is the first of `body` (text), `body_base64` (bytes) and `body_bytes` (filler of that
+      length) that is given, else the documented body for the status. `echo_headers` replaces it by
+      the request's headers as JSON.
+    - `email`: whether an e-mail goes out. Default: for a 200, and for a drop `after`.
+    - `acts_after`: the e-mail goes out, and the answer follows, this long after the call was
+      received, whether or not the client still waits.
+    - `interim`: informational statuses (1xx) that are sent at once, before the answer.
+    - `delay_seconds`, `hold` (until a release, at most 60 s): only the answer is late.
+    - `drip_seconds`: the body is sent byte by byte over this time.
+    - `drop`: the connection is closed without an answer, `before` or `after` the e-mail.
+
+    Raises ValueError for a status or a drop that does not exist.
     """
 
     status: int = 200
@@ -160,10 +162,15 @@ class Answer:
     delay_seconds: float = 0.0
     drip_seconds: float = 0.0
     hold: bool = False
+    acts_after: float = 0.0
+    interim: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
             raise ValueError(f"An answer's status is from 200 to 599, not {self.status}.")
+        # A 101 would end HTTP on the connection.
+        if not all(102 <= status <= 199 for status in self.interim):
+            raise ValueError(f"An interim status is from 102 to 199, not {self.interim}.")
         if self.drop not in (None, "before", "after"):
             raise ValueError(f"An answer is dropped before or after the e-mail, not {self.drop!r}.")
 
@@ -190,7 +197,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """A received request: `target` is path and query as they came, header names in any case."""
+    """A received request; `target` is the undecoded path and query."""
 
     method: str
     target: str
@@ -204,10 +211,10 @@ class Request:
 class Call:
     """An entry of the call log; times are epoch seconds.
 
-    `answered_at` is when the answer's head was sent; like `status`, it is None until then, and for
-    ever when there is no answer. `path` is the target as it came, query included; `headers` are the
-    names only, sorted. `too_soon` marks an invite call received less than the window after the last
-    e-mail to its user, whatever it was answered with.
+    - `answered_at`, `status`: time and status of the answer's head; None before, and without one.
+    - `emailed_at`: when the e-mail goes out, which may be in the future; None if there is none.
+    - `too_soon`: an invite call was received before the window of the user's last e-mail ended.
+    - `path`: the undecoded path and query. `headers`: the sorted names, without values.
     """
 
     sequence: int
@@ -221,16 +228,20 @@ class Call:
     content_type: str | None
     user_agent: str | None
     status: int | None
-    email_sent: bool
+    emailed_at: float | None
     too_soon: bool
     headers: tuple[str, ...]
 
+    @property
+    def email_sent(self) -> bool:
+        return self.emailed_at is not None
+
 
 class PartooState:
-    """The vendor's side of the API; every method may be called from any thread.
+    """State of the API; all methods are thread-safe.
 
-    `window_seconds` is the time after an e-mail in which the same user gets no other; `clock`
-    returns epoch seconds.
+    `window_seconds`: for this long after an e-mail, the user gets no other. `clock` returns epoch
+    seconds.
     """
 
     def __init__(
@@ -249,9 +260,9 @@ class PartooState:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything but the sequence number, and take back the key and quota of the start.
+        """Restore the initial state.
 
-        Sequence numbers go on, so that a call answered after the reset cannot mark a newer one.
+        Sequence numbers continue, so that a late answer cannot mark a newer call.
         """
         with self._lock:
             api_key, self._requests_per_minute = self._initial
@@ -259,47 +270,47 @@ class PartooState:
             self._users: dict[str, User] = {}
             self._last_found: tuple[dict[str, str], list[User]] | None = None
             self._churn = (0, 0)
-            # A text is nobody else's seed, so that a newcomer's id is nobody else's either.
-            self._rng = random.Random("churn")  # noqa: S311  # chooses users, guards nothing
+            # No other generator has this seed, so that new ids are unique.
+            self._rng = random.Random("churn")  # noqa: S311  # not for security
             self._scripts: dict[str, deque[Answer]] = {}
             self._last_email_at: dict[str, float] = {}
             self._counted_at: deque[float] = deque()
             self._calls: dict[int, Call] = {}
 
     def add_users(self, users: Iterable[User]) -> None:
-        """Register users; one with a known id replaces the other."""
+        """Register users; a known id is replaced."""
         with self._lock:
             self._put(users)
 
     def users(self) -> list[User]:
-        """Return all users as they are now, in the order in which their ids were registered."""
+        """Return all users in the order of their registration."""
         with self._lock:
             return list(self._users.values())
 
     def set_churn(self, accepting: int, appearing: int) -> None:
-        """Let so many users accept and appear after each search that is answered 200.
+        """Let users accept and appear after each search that is answered 200.
 
-        Those who accept are any of the invited, and become active; those who appear are invited,
-        created at that moment, and their addresses lie all over the list. After a reset, the same
-        calls choose the same users. Raises `ValueError` for a negative number.
+        Users who accept become active. Users who appear are invited and created at that moment.
+        Both are spread over the whole list, and are the same after each reset. Raises ValueError
+        for a negative number.
         """
         if accepting < 0 or appearing < 0:
-            raise ValueError(f"No users can be {accepting} accepting and {appearing} appearing.")
+            raise ValueError(f"Neither number may be negative: {accepting}, {appearing}.")
         with self._lock:
             self._churn = accepting, appearing
 
     def set_key(self, api_key: str) -> None:
-        """Let this be the only key that there is."""
+        """Replace all keys by this one."""
         with self._lock:
             self._keys = {api_key: ApiKey(api_key)}
 
     def add_key(self, key: ApiKey) -> None:
-        """Accept this key too; one with a known value replaces the other."""
+        """Add a key; one with the same value is replaced."""
         with self._lock:
             self._keys[key.value] = key
 
     def revoke_key(self, api_key: str) -> None:
-        """Accept a key no longer, as of the next call. Raises `KeyError` for an unknown one."""
+        """Revoke a key from the next call on; raises KeyError for an unknown one."""
         with self._lock:
             self._keys[api_key] = replace(self._keys[api_key], revoked=True)
 
@@ -308,22 +319,21 @@ class PartooState:
             self._requests_per_minute = requests_per_minute
 
     def script(self, user_id: str, answers: Iterable[Answer]) -> None:
-        """Replace the answers that wait for this user's next invite calls.
+        """Set the answers to this user's next invite calls; replaces an earlier script.
 
-        `ANY_USER` stands for any user, but a user's own script goes first. `ANY_SEARCH` stands for
-        searches, `ANY_KEY_LIST` for lists of keys; there, a 200 without a body is answered as if it
-        were not scripted, only with the script's headers and delays.
+        `ANY_USER` is for users without a script of their own. `ANY_SEARCH` is for searches,
+        `ANY_KEY_LIST` for lists of keys: there, a 200 without a body gets the unscripted body.
         """
         with self._lock:
             self._scripts[user_id] = deque(answers)
 
     def calls(self, since: int = 0) -> list[Call]:
-        """Return the calls with a sequence number above `since`, oldest first."""
+        """Return the calls with a sequence number above `since`, the oldest first."""
         with self._lock:
             return [call for sequence, call in self._calls.items() if sequence > since]
 
     def receive(self, request: Request) -> tuple[int, Answer]:
-        """Log and count a call, send its e-mail, and return its sequence number and answer."""
+        """Log and count a call, send its e-mail; returns its sequence number and its answer."""
         with self._lock:
             now = self._clock()
             operation, user_id = _operation(request.target)
@@ -345,9 +355,11 @@ class PartooState:
                     decided = self._decide(request, operation, user_id, too_soon, now)
                     answer = replace(answer, status=decided.status, body=decided.body)
 
-            email_sent = invites and answer.sends_email
-            if email_sent:
-                self._last_email_at[user_id] = now
+            emailed_at = now + answer.acts_after if invites and answer.sends_email else None
+            if emailed_at is not None:
+                self._last_email_at[user_id] = max(
+                    emailed_at, self._last_email_at.get(user_id, emailed_at)
+                )
             if reads and operation == "search" and answer.status == 200 and answer.drop is None:
                 self._apply_churn(now)
 
@@ -364,14 +376,14 @@ class PartooState:
                 content_type=request.header("Content-Type"),
                 user_agent=request.header("User-Agent"),
                 status=None,
-                email_sent=email_sent,
+                emailed_at=emailed_at,
                 too_soon=too_soon,
                 headers=tuple(sorted(name for name, _ in request.headers)),
             )
             return self._last_sequence, answer
 
     def answered(self, sequence: int, status: int) -> None:
-        """Note in the log that the call's answer is on its way, unless a reset emptied the log."""
+        """Log the answer of a call, unless a reset has removed the call."""
         with self._lock:
             if sequence in self._calls:
                 self._calls[sequence] = replace(
@@ -394,7 +406,7 @@ class PartooState:
 
     def _newcomer(self, users: list[User], now: float) -> User:
         user_id = f"{self._rng.getrandbits(96):024x}"
-        # Beside the address of somebody who is there already, the newcomers are spread as they are.
+        # Addresses beginning like those of known users spread over the list as they do.
         name = self._rng.choice(users).email.partition("@")[0] if users else "first"
         return User(user_id, email=f"{name}-{user_id}@example.com", created_at=int(now))
 
@@ -444,8 +456,7 @@ class PartooState:
             return Answer(status=404)
         if user.forbidden:
             return Answer(status=403)
-        # The vendor documents neither of the next two answers. 400 without an e-mail is a guess, so
-        # nothing may be built on it.
+        # The vendor documents neither of the next two answers: the code must not rely on the 400.
         if user.status != "invited" or user.disabled or user.sso_only:
             return _bad_request("The user cannot be invited")
         if too_soon:
@@ -453,7 +464,7 @@ class PartooState:
         return Answer()
 
     def _list_keys(self, request: Request, wanted: Mapping[str, str], now: float) -> Answer:
-        # The vendor asks for a right to see keys, and documents no answer to who lacks it.
+        # The vendor requires a right to list keys, and does not document the answer without it.
         if not self._keys[request.header("x-APIKey") or ""].may_list:
             return Answer(status=403)
         statuses = {"inactive": ("disabled", "expired")}.get(
@@ -493,7 +504,7 @@ class PartooState:
         return Answer(body=json.dumps(listing))
 
     def _find(self, wanted: dict[str, str]) -> list[User]:
-        # Who pages through a long list asks for the same one again and again.
+        # Cached, because paging repeats the same search.
         if self._last_found is None or self._last_found[0] != wanted:
             users = list(self._users.values())
             for name, passes in _FILTERS.items():
@@ -504,7 +515,7 @@ class PartooState:
 
 
 def _operation(target: str) -> tuple[Operation, str]:
-    # The path is split before it is decoded: an encoded slash belongs to the id.
+    # Split before decoding, because an encoded slash belongs to the id.
     match target.partition("?")[0].split("/"):
         case ["", "v2", "user", "search"]:
             return "search", ""
@@ -533,8 +544,8 @@ def _documented_body(status: int) -> dict[str, Any]:
 
 
 def _refusal(wanted: Mapping[str, str], grammar: Mapping[str, str]) -> Answer | None:
-    # Whether the vendor ignores an unknown parameter is not documented. Here it is refused, so that
-    # a misspelt filter does not pass for none.
+    # The vendor does not document unknown parameters. The fake server refuses them, so that a
+    # misspelt filter fails a test.
     refused = {
         name: f"Not a valid parameter: {name}={value}"
         for name, value in wanted.items()
@@ -544,7 +555,7 @@ def _refusal(wanted: Mapping[str, str], grammar: Mapping[str, str]) -> Answer | 
 
 
 def _shown_key(number: int, key: ApiKey) -> dict[str, Any]:
-    """A list never shows a key's value."""
+    """Return an entry of a list of keys, which never contains the value."""
     return {
         "id": number,
         "label": f"Key {number}",

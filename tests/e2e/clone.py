@@ -1,4 +1,4 @@
-"""A clone of the work tree as it stands, whether it is committed or not."""
+"""Copies the working tree, uncommitted files included."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from local.aws import REPOSITORY
 
 
 def clone(folder: Path) -> Path:
-    """Copy what git would have in a clone; the installed tools are shared."""
+    """Copy all files that git does not ignore; the copy shares the installed tools."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
         cwd=REPOSITORY,
@@ -20,7 +20,7 @@ def clone(folder: Path) -> Path:
     target = folder / "partoo-reinvite"
     for name in filter(None, listed.split("\0")):
         if not os.path.lexists(REPOSITORY / name):
-            # Deleted, and not yet committed.
+            # Deleted without a commit.
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, target / name, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Two deployed stacks of one build, each with an API of its own, for the length of the session."""
+"""Deployed stacks of one build, each with a fake Partoo server of its own."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ import pytest
 
 from local.aws import LocalAws, local_aws
 from local.faults import FaultProxy, fault_proxy
-from local.partoo.control import PartooControl, running_stand_in
+from local.partoo.control import PartooControl, running_fake_partoo
 from local.stack import build, deploy
 from tests.e2e.outside import Outside
 
-# Short enough to wait for, long enough that a machine under load does not run past it.
+# Short enough to wait for, long enough for a slow machine to meet it.
 SHORT_WINDOW_SECONDS = 5
 MAX_ATTEMPTS = 3
-# Enough for a call with the brisk stack's time-out and for what belongs to it.
-EXECUTION_SECONDS = 18
+# Enough for a call with the brisk stack's time-out and its writes.
+EXECUTION_SECONDS = 22
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def aws(logs: Path, proxy: FaultProxy) -> Iterator[LocalAws]:
 
 @pytest.fixture
 def faults(proxy: FaultProxy) -> Iterator[FaultProxy]:
-    """Where a test injects faults between the functions and AWS; none outlives the test."""
+    """Injects faults between the functions and AWS; the fixture removes them after the test."""
     yield proxy
     proxy.clear()
 
@@ -61,13 +61,13 @@ def own_stack(
     requests_per_minute: int = 10_000,
     **parameters: str,
 ) -> Iterator[Outside]:
-    """Deploy a stack with an API of its own, whose first key is `e2e-NAME-key`.
+    """Deploy a stack with a fake server of its own, whose first key is `e2e-NAME-key`.
 
-    It hears the events of a CRM of its own, as all rules listen on one bus. The API's window is the
-    stack's, unless it is given: the vendor's own rule would hide an e-mail too many.
+    The stack listens to the event source `crm.NAME`, because all stacks share the bus.
+    `api_window_seconds`: window of the fake server, by default the stack's.
     """
     api_key = f"e2e-{name}-key"
-    with running_stand_in(
+    with running_fake_partoo(
         api_key,
         window_seconds=window_seconds if api_window_seconds is None else api_window_seconds,
         requests_per_minute=requests_per_minute,
@@ -84,14 +84,14 @@ def own_stack(
 
 @pytest.fixture(scope="session")
 def stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
-    """The stack as it is deployed by default, but for the API's address."""
+    """A stack with the default parameters, except for the API's address."""
     with own_stack(aws, deployed_template, "default", PendingEventSource="crm") as default:
         yield default
 
 
 @pytest.fixture(scope="session")
 def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
-    """A stack whose windows, time-outs and patience with the API are short."""
+    """A stack with a short window, short time-outs and few attempts."""
     with own_stack(
         aws,
         deployed_template,
@@ -100,7 +100,7 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         InviteWindowSeconds=str(SHORT_WINDOW_SECONDS),
         PartooTimeoutSeconds="2",
         MaxAttempts=str(MAX_ATTEMPTS),
-        # On, so that it has all that belongs to sweeps; but none begins by itself.
+        # Enabled, so that the stack has the sweeps' alarms; the schedule starts none.
         SweepState="ENABLED",
         SweepSchedule="cron(0 0 1 1 ? 2099)",
     ) as brisk:
@@ -112,7 +112,7 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
 def sweeping_stack(
     aws: LocalAws, deployed_template: Path, request: pytest.FixtureRequest
 ) -> Iterator[Outside]:
-    """A stack of the test's own, whose API knows nobody yet; a parameter overrides its quota."""
+    """A new stack whose API has no users; the fixture's parameter is its quota."""
     requests_per_minute: int = getattr(request, "param", 10_000)
     with own_stack(
         aws,
@@ -126,7 +126,7 @@ def sweeping_stack(
 
 
 def environment_of_make(aws: LocalAws) -> dict[str, str]:
-    """What a command is run with, free of what a `make` that runs the tests tells its children."""
-    theirs = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE", "ENV")
+    """Return the environment for a command, without the variables of the outer `make`."""
+    of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE", "ENV")
     environment = aws.environment()
-    return {name: value for name, value in environment.items() if name not in theirs}
+    return {name: value for name, value in environment.items() if name not in of_make}

@@ -1,4 +1,4 @@
-"""The network of `examples/fixed-address`, as far as the local AWS can make it."""
+"""The network of `examples/fixed-address`, adapted to the local AWS."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,46 +6,46 @@ from typing import Any
 from local.aws import LocalAws
 from tests.infrastructure.template import load
 
-# The local CloudFormation has no such resources; the local EC2 has.
+# The local EC2 supports these, the local CloudFormation does not.
 _ADDRESS = "AWS::EC2::EIP"
 _GATEWAY = "AWS::EC2::NatGateway"
 _SHORT_FORMS = ("Equals", "GetAZs", "GetAtt", "If", "Join", "Select", "Sub")
 
 
 def local_network(aws: LocalAws) -> dict[str, Any]:
-    """The template, with addresses and NAT gateways that are there already in place of its own."""
+    """Return the template with addresses and NAT gateways that are created beforehand."""
     template = load("examples/fixed-address/template.yaml")
     ec2 = aws.client("ec2")
     resources = template["Resources"]
-    there: dict[str, str] = {}
+    created: dict[str, str] = {}
     for name in [name for name, each in resources.items() if each["Type"] == _ADDRESS]:
         address = ec2.allocate_address(Domain="vpc")
-        there |= {f"{name}.{key}": address[key] for key in ("AllocationId", "PublicIp")}
+        created |= {f"{name}.{key}": address[key] for key in ("AllocationId", "PublicIp")}
         del resources[name]
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     for name in [name for name, each in resources.items() if each["Type"] == _GATEWAY]:
-        allocation = there[resources[name]["Properties"]["AllocationId"]["GetAtt"]]
+        allocation = created[resources[name]["Properties"]["AllocationId"]["GetAtt"]]
         gateway = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=allocation)
-        there[name] = gateway["NatGateway"]["NatGatewayId"]
+        created[name] = gateway["NatGateway"]["NatGatewayId"]
         del resources[name]
-    rewritten: dict[str, Any] = _rewritten(template, there)
-    return rewritten
+    converted: dict[str, Any] = _converted(template, created)
+    return converted
 
 
-def _rewritten(value: Any, there: Mapping[str, str]) -> Any:
-    """In the long form, which JSON can hold, and with what is there in place of references."""
+def _converted(value: Any, created: Mapping[str, str]) -> Any:
+    """Convert short intrinsic functions to JSON, and replace references to created resources."""
     match value:
-        case {"Ref": str(name)} | {"GetAtt": str(name)} if name in there:
-            return there[name]
+        case {"Ref": str(name)} | {"GetAtt": str(name)} if name in created:
+            return created[name]
         case {"GetAtt": str(name)}:
             return {"Fn::GetAtt": name.split(".")}
         case dict():
             return {
-                f"Fn::{key}" if len(value) == 1 and key in _SHORT_FORMS else key: _rewritten(
-                    each, there
+                f"Fn::{key}" if len(value) == 1 and key in _SHORT_FORMS else key: _converted(
+                    each, created
                 )
                 for key, each in value.items()
             }
         case list():
-            return [_rewritten(each, there) for each in value]
+            return [_converted(each, created) for each in value]
     return value

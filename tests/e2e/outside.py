@@ -1,4 +1,4 @@
-"""The deployed stack as anybody outside sees it: queues, topic, bus, function, the API's log."""
+"""A deployed stack from outside: queues, topic, bus, functions, and the API's call log."""
 
 import json
 import time
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 _SCHEMAS = Path(__file__).parents[2] / "schemas"
 _RESULT, _SWEEP = (
     json.loads((_SCHEMAS / name).read_text(encoding="utf-8"))
-    for name in ("result-1.0.json", "sweep-1.0.json")
+    for name in ("result-1.1.json", "sweep-1.1.json")
 )
 
 
@@ -38,7 +38,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Parked:
+class DeadLetter:
     """One message of the dead-letter queue."""
 
     body: str
@@ -47,6 +47,8 @@ class Parked:
 
 @dataclass
 class Outside:
+    """Clients of a stack and of its API, and the messages that were received so far."""
+
     aws: LocalAws
     stack: DeployedStack
     partoo: PartooControl
@@ -54,8 +56,8 @@ class Outside:
     window_seconds: float
     published: list[Published] = field(default_factory=list)
     summaries: list[dict[str, Any]] = field(default_factory=list)
-    """Of sweeps, in the order in which they were published."""
-    parked: list[Parked] = field(default_factory=list)
+    """Sweep summaries in the order of their publication."""
+    received_dead_letters: list[DeadLetter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sqs = self.aws.client("sqs")
@@ -63,18 +65,19 @@ class Outside:
         self._lambda = self.aws.client("lambda")
 
     def invited_user(self, *answers: Answer) -> str:
-        """A new user at the API who is still waiting, and how their next calls are answered."""
+        """Add an invited user to the API, with the answers to the next calls; returns the id."""
         user_id = self.invited_user_named(uuid.uuid4().hex[:24])
         if answers:
             self.partoo.script(user_id, *answers)
         return user_id
 
     def invited_user_named(self, user_id: str) -> str:
+        """Add an invited user with this id."""
         self.partoo.add_users(User(user_id))
         return user_id
 
     def send(self, body: object) -> str:
-        """Put a message on the request queue; an object becomes JSON. Returns its message id."""
+        """Send a text, or an object as JSON, to the request queue; returns the message id."""
         text = body if isinstance(body, str) else json.dumps(body)
         message_id: str = self.sqs.send_message(
             QueueUrl=self.stack.request_queue_url, MessageBody=text
@@ -82,7 +85,7 @@ class Outside:
         return message_id
 
     def send_together(self, bodies: Iterable[object]) -> list[str]:
-        """Put at most ten messages on the queue that will be handed over as one batch."""
+        """Send at most ten messages to the request queue, which SQS delivers as one batch."""
         entries = [
             {"Id": str(index), "MessageBody": json.dumps(body)} for index, body in enumerate(bodies)
         ]
@@ -90,8 +93,8 @@ class Outside:
         message_ids = {entry["Id"]: entry["MessageId"] for entry in answer["Successful"]}
         return [message_ids[entry["Id"]] for entry in entries]
 
-    def redrive(self, message: Parked) -> None:
-        """Put a message of the dead-letter queue back on the request queue, as AWS does."""
+    def redrive(self, message: DeadLetter) -> None:
+        """Send a dead letter to the request queue with its attributes, as a redrive does."""
         self.sqs.send_message(
             QueueUrl=self.stack.request_queue_url,
             MessageBody=message.body,
@@ -102,7 +105,7 @@ class Outside:
         )
 
     def put_event(self, detail: Mapping[str, object]) -> str:
-        """Put a CRM event on the bus; returns its id."""
+        """Put an event of the CRM on the bus; returns its id."""
         entry = {
             "EventBusName": self.stack.event_bus_name,
             "Source": "crm",
@@ -113,32 +116,32 @@ class Outside:
         return event_id
 
     def invoke(self, event: object) -> Any:
-        """Invoke the function and wait; its answer, or what Lambda says of its error."""
+        """Invoke the function; returns its answer or its error."""
         answer = self._lambda.invoke(
             FunctionName=self.stack.reinvite_function_name, Payload=json.dumps(event)
         )
         return json.loads(answer["Payload"].read())
 
-    def sweep(self, **order: object) -> Any:
-        """Invoke the function that sweeps and wait; its answer, or its error."""
+    def sweep(self, **event: object) -> Any:
+        """Invoke the sweep function; returns its answer or its error."""
         answer = self._lambda.invoke(
-            FunctionName=self.stack.sweep_function_name, Payload=json.dumps(order)
+            FunctionName=self.stack.sweep_function_name, Payload=json.dumps(event)
         )
         return json.loads(answer["Payload"].read())
 
     def check_key(self) -> Any:
-        """Invoke the function that checks the key and wait; its answer, or its error."""
+        """Invoke the function that checks the key; returns its answer or its error."""
         answer = self._lambda.invoke(FunctionName=self.stack.check_key_function_name, Payload="{}")
         return json.loads(answer["Payload"].read())
 
     def start_sweep(self) -> None:
-        """Invoke it as the schedule does, and do not wait."""
+        """Invoke the sweep function as the schedule does, without waiting."""
         self._lambda.invoke(
             FunctionName=self.stack.sweep_function_name, InvocationType="Event", Payload="{}"
         )
 
     def sweeps(self, count: int) -> list[dict[str, Any]]:
-        """What the sweeps came to, once so many have ended."""
+        """Wait for `count` sweep summaries and return them."""
 
         def have_ended() -> bool:
             self._receive()
@@ -153,34 +156,36 @@ class Outside:
         )
 
     def restart_function(self, name: str | None = None) -> None:
-        """Give a function new containers, which know nothing of what the old ones read."""
+        """Replace a function's containers, and with them their caches."""
         name = name or self.stack.reinvite_function_name
         memory = self._lambda.get_function_configuration(FunctionName=name)["MemorySize"]
         reconfigure(self.aws, name, MemorySize=memory + 1)
 
     def limit_executions(self, seconds: int) -> None:
-        """Let executions end sooner, so that a window is not held long for one that died."""
+        """Shorten the time-out, so that the claim of an execution that died ends soon."""
         reconfigure(self.aws, self.stack.reinvite_function_name, Timeout=seconds)
 
     def set_variable(self, function: str, name: str, value: str) -> None:
         """Set a variable of a function's environment."""
-        known = self._lambda.get_function_configuration(FunctionName=function)["Environment"]
-        variables = {**known["Variables"], name: value}
+        configured = self._lambda.get_function_configuration(FunctionName=function)["Environment"]
+        variables = {**configured["Variables"], name: value}
         reconfigure(self.aws, function, Environment={"Variables": variables})
 
     def set_visibility(self, seconds: int) -> None:
-        """Let the messages of an execution that died come back sooner."""
-        self.sqs.set_queue_attributes(
-            QueueUrl=self.stack.request_queue_url, Attributes={"VisibilityTimeout": str(seconds)}
-        )
+        """Shorten the time after which messages of an execution that died come back."""
+        for queue_url in self.stack.queue_urls:
+            self.sqs.set_queue_attributes(
+                QueueUrl=queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+            )
 
     def refused_calls(self) -> list[Call]:
+        """Return the calls that were answered 401."""
         return [call for call in self.partoo.calls() if call.status == 401]
 
     def results(self, request_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The result of each request, once all are published.
+        """Wait for the results of all requests; returns them by request id.
 
-        Whatever else the topic said about them meanwhile must be the same to the letter.
+        Fails if copies of a result differ.
         """
         wanted = set(request_ids)
         self.wait(lambda: wanted <= {each.result["request_id"] for each in self._receive()})
@@ -191,62 +196,86 @@ class Outside:
         return {name: json.loads(*bodies[name]) for name in wanted}
 
     def result(self, request_id: str) -> dict[str, Any]:
+        """Wait for the result of one request."""
         return self.results([request_id])[request_id]
 
     def results_so_far(self, request_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """What the topic has said about the requests until now, every copy of it."""
+        """Return all results of the requests that were published so far, copies included."""
         wanted = set(request_ids)
         return [each.result for each in self._receive() if each.result["request_id"] in wanted]
 
-    def dead_letters(self, bodies: Iterable[str]) -> dict[str, Parked]:
-        """The parked message with each of the bodies, once all are there."""
+    def dead_letters(self, bodies: Iterable[str]) -> dict[str, DeadLetter]:
+        """Wait for dead letters with these bodies; returns them by body."""
         wanted = set(bodies)
-        self.wait(lambda: wanted <= {each.body for each in self._receive_parked()})
-        return {each.body: each for each in self.parked if each.body in wanted}
+        self.wait(lambda: wanted <= {each.body for each in self._receive_dead_letters()})
+        return {each.body: each for each in self.received_dead_letters if each.body in wanted}
 
-    def settle(self) -> None:
-        """Wait until the request queue holds nothing, not even for later, and read the topic."""
+    def wait_until_idle(self) -> None:
+        """Wait until request, retry and bulk queue are empty, delayed messages included.
+
+        Then receive from the topic and from the dead-letter queue.
+        """
         counts = [
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
             "ApproximateNumberOfMessagesDelayed",
         ]
 
-        def is_empty() -> bool:
-            attributes = self.sqs.get_queue_attributes(
-                QueueUrl=self.stack.request_queue_url, AttributeNames=counts
-            )["Attributes"]
-            return not any(int(attributes[name]) for name in counts)
+        def is_empty(queue_url: str) -> bool:
+            attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
+            return not any(int(count) for count in attributes["Attributes"].values())
 
-        self.wait(is_empty)
+        # In the order in which a message moves, so that none is overlooked between two queues.
+        self.wait(lambda: all(is_empty(queue_url) for queue_url in self.stack.queue_urls))
         self._receive()
-        self._receive_parked()
+        self._receive_dead_letters()
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the resources of the stack and of its nested stacks."""
+        cloudformation = self.aws.client("cloudformation")
+        names, resources = [self.stack.name], list[dict[str, Any]]()
+        while names:
+            found = cloudformation.describe_stack_resources(StackName=names.pop())["StackResources"]
+            resources += found
+            names += [
+                each["PhysicalResourceId"]
+                for each in found
+                if each["ResourceType"] == "AWS::CloudFormation::Stack"
+            ]
+        return resources
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        """Wait for a condition; fails after PATIENCE_SECONDS."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
-            assert time.monotonic() < give_up_at, f"not within {PATIENCE_SECONDS:g} s"
+            assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:g} s"
             time.sleep(_POLL_SECONDS)
 
     def age_ledger(self, hours: float) -> None:
-        """Let the ledger's past be longer ago, as if the clock had moved on."""
+        """Move windows and invitations of all users into the past, as if time had passed."""
+
+        def earlier(number: Mapping[str, str]) -> dict[str, str]:
+            return {"N": str(float(number["N"]) - hours * 3600)}
+
         table = self.aws.client("dynamodb")
         pages = table.get_paginator("scan").paginate(TableName=self.stack.table_name)
         for item in (item for page in pages for item in page["Items"]):
-            for name in ("last_sent_at", "window_ends_at"):
-                if name in item:
-                    item[name] = {"N": str(float(item[name]["N"]) - hours * 3600)}
-            if "last_sent_at" in item:
-                table.put_item(TableName=self.stack.table_name, Item=item)
+            if "invited_at" not in item or item["sk"]["S"] != "USER":
+                continue
+            item["invited_at"]["L"] = [earlier(moment) for moment in item["invited_at"]["L"]]
+            if "window_ends_at" in item:
+                item["window_ends_at"] = earlier(item["window_ends_at"])
+            item["revision"] = {"S": str(uuid.uuid4())}
+            table.put_item(TableName=self.stack.table_name, Item=item)
 
     def assert_window_held(self, user_id: str) -> None:
-        """No two e-mails to the user closer than the window, by the API's own clock."""
-        moments = [call.received_at for call in self.partoo.emails(user_id)]
+        """Fail if two e-mails to the user are closer than the window, on the API's clock."""
+        moments = sorted(call.emailed_at or 0 for call in self.partoo.emails(user_id))
         gaps = [later - earlier for earlier, later in pairwise(moments)]
         assert [gap for gap in gaps if gap < self.window_seconds] == []
 
     def logs(self) -> str:
-        """Everything that the function wrote, and the local AWS besides."""
+        """Return the logs of all functions, of the local AWS and of the deployments."""
         client = self.aws.client("logs")
         lines = []
         for group in client.describe_log_groups()["logGroups"]:
@@ -268,10 +297,10 @@ class Outside:
                 self.published.append(published)
         return self.published
 
-    def _receive_parked(self) -> list[Parked]:
+    def _receive_dead_letters(self) -> list[DeadLetter]:
         for message in self._drain(self.stack.dead_letter_queue_url):
-            self.parked.append(Parked(message["Body"], _attributes(message)))
-        return self.parked
+            self.received_dead_letters.append(DeadLetter(message["Body"], _attributes(message)))
+        return self.received_dead_letters
 
     def _drain(self, queue_url: str) -> list[dict[str, Any]]:
         drained: list[dict[str, Any]] = []

@@ -3,19 +3,23 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from invitations import metrics
+from local.aws import REGION
 from tests.e2e.outside import Outside
+from tests.infrastructure.test_monitoring import METRICS
 
 Row = list[Any]
 
 
 @pytest.fixture(scope="module")
 def widgets(stack: Outside) -> list[dict[str, Any]]:
-    body = stack.aws.client("cloudwatch").get_dashboard(DashboardName=stack.stack.name)
+    body = stack.aws.client("cloudwatch").get_dashboard(
+        DashboardName=f"{stack.stack.name}-{REGION}"
+    )
     drawn: list[dict[str, Any]] = json.loads(body["DashboardBody"])["widgets"]
     return drawn
 
@@ -39,7 +43,7 @@ def test_draws_metrics_that_the_functions_write(
     ]
 
     assert drawn
-    assert set(drawn) <= _written()
+    assert set(drawn) <= METRICS.items()
 
 
 def test_searches_for_metrics_that_the_functions_write(
@@ -51,18 +55,16 @@ def test_searches_for_metrics_that_the_functions_write(
         if isinstance(row[0], dict) and "SEARCH" in row[0]["expression"]
     ]
 
-    assert len(searches) == 3
-    for ((namespace, dimensions, name),) in searches:
+    assert len(searches) == 8
+    for namespace, dimensions, name in chain.from_iterable(searches):
         assert namespace == stack.stack.name
-        assert (name, tuple(dimensions.split(","))) in _written()
+        assert METRICS[name] == tuple(dimensions.split(","))
 
 
 def test_draws_metrics_of_resources_that_there_are(
     stack: Outside, widgets: list[dict[str, Any]]
 ) -> None:
-    resources = stack.aws.client("cloudformation").describe_stack_resources(
-        StackName=stack.stack.name
-    )["StackResources"]
+    resources = stack.resources()
     names = {each["PhysicalResourceId"].rsplit("/", 1)[-1] for each in resources}
     names |= {each["PhysicalResourceId"] for each in resources}
 
@@ -102,22 +104,6 @@ def test_leaves_no_hole(widgets: list[dict[str, Any]]) -> None:
         assert width <= 24
         width %= 24
     assert width == 0
-
-
-def _written() -> set[tuple[str, tuple[str, ...]]]:
-    """Each metric with each set of its dimensions."""
-    directives = [
-        directive
-        for value in vars(metrics).values()
-        if isinstance(value, list)
-        for directive in value
-    ]
-    return {
-        (metric["Name"], tuple(dimensions))
-        for directive in directives
-        for metric in directive["Metrics"]
-        for dimensions in directive["Dimensions"]
-    }
 
 
 def _all_rows(widgets: list[dict[str, Any]]) -> Iterator[Row]:

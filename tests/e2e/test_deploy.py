@@ -1,4 +1,4 @@
-"""`make deploy` as an engineer runs it, to an account of its own."""
+"""`make deploy` to an account of its own."""
 
 import re
 import subprocess
@@ -18,14 +18,14 @@ _STACK = "partoo-reinvite-dev"
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """One that is empty: what is deployed here must not hear the events of other stacks."""
+    """An empty account, because its stack must not receive events of other stacks."""
     with local_aws(tmp_path_factory.mktemp("account")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone whose template has no policy for the secret, which the local AWS cannot make."""
+    """A clone whose template lacks the secret's policy, which the local AWS cannot create."""
     tree = clone(tmp_path_factory.mktemp("tree"))
     template = tree / "template.yaml"
     text = template.read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def deployed(account: LocalAws, tree: Path) -> "subprocess.CompletedProcess[str]
     return _deploy(account, tree, "dev")
 
 
-def test_deploys_what_was_built(
+def test_built_template_is_deployed(
     account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
 ) -> None:
     assert deployed.returncode == 0, deployed.stderr
@@ -65,14 +65,14 @@ def test_deploys_what_was_built(
     }
 
 
-def test_says_whose_account_it_is_and_what_is_missing(
+def test_account_and_missing_key_are_printed(
     deployed: "subprocess.CompletedProcess[str]",
 ) -> None:
     assert f"Deploying {_STACK} to account 000000000000, eu-west-1." in deployed.stdout
     assert "Requests wait until the API key is in the secret: arn:" in deployed.stdout
 
 
-def test_keeps_what_the_settings_say(
+def test_parameters_of_samconfig_are_deployed(
     account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
 ) -> None:
     assert deployed.returncode == 0
@@ -83,14 +83,14 @@ def test_keeps_what_the_settings_say(
     assert parameters["PendingEventSource"] == "crm.dev"
 
 
-def test_refuses_an_environment_that_there_is_not(account: LocalAws, tree: Path) -> None:
+def test_unknown_environment_is_refused(account: LocalAws, tree: Path) -> None:
     done = _deploy(account, tree, "prod")
 
     assert done.returncode != 0
-    assert "ENV='prod' is none of samconfig.toml's: dev, sandbox, production." in done.stderr
+    assert "samconfig.toml has no ENV='prod', but these: dev, sandbox, production." in done.stderr
 
 
-def test_refuses_production_what_is_not_committed(account: LocalAws, tree: Path) -> None:
+def test_uncommitted_file_is_refused_for_production(account: LocalAws, tree: Path) -> None:
     git(tree, "init")
     git(tree, "add", ".")
     git(tree, "commit", "--message", "all but one file")

@@ -1,4 +1,4 @@
-"""The commands of the documents, run as they stand there on a deployed stack."""
+"""Runs the commands of the documents on a deployed stack."""
 
 import os
 import re
@@ -13,17 +13,21 @@ from tests.e2e.conftest import environment_of_make
 from tests.e2e.outside import Outside
 
 _SECONDS = 120
-_RUNNABLE = sorted({each.text for each in commands() if not each.needs_aws and each.tool == "make"})
+# `make resume` directly follows `make pause`, so that no other command runs on a paused stack.
+_RUNNABLE = sorted(
+    {each.text for each in commands() if not each.needs_aws and each.tool == "make"},
+    key=lambda text: text.replace("make resume", "make pause_"),
+)
 _ENDLESS = "make tail STACK=NAME"
 
 
-def test_the_documents_have_commands_to_run() -> None:
+def test_documents_have_commands() -> None:
     assert _ENDLESS in _RUNNABLE
     assert len(_RUNNABLE) > 1
 
 
 @pytest.mark.parametrize("text", [text for text in _RUNNABLE if text != _ENDLESS])
-def test_a_command_of_the_documents_works(stack: Outside, text: str) -> None:
+def test_command_of_the_documents_works(stack: Outside, text: str) -> None:
     done = subprocess.run(
         _command(text, stack),
         cwd=REPOSITORY,
@@ -37,7 +41,7 @@ def test_a_command_of_the_documents_works(stack: Outside, text: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_endless_command_of_the_documents_ends_with_ctrl_c(stack: Outside) -> None:
+def test_endless_command_of_the_documents_ends_with_ctrl_c(stack: Outside) -> None:
     with subprocess.Popen(
         _command(_ENDLESS, stack),
         cwd=REPOSITORY,
@@ -45,7 +49,7 @@ def test_the_endless_command_of_the_documents_ends_with_ctrl_c(stack: Outside) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A terminal sends Ctrl-C to make and to what it runs alike.
+        # A terminal sends Ctrl-C to the whole process group.
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
@@ -54,7 +58,7 @@ def test_the_endless_command_of_the_documents_ends_with_ctrl_c(stack: Outside) -
         rest = process.stdout.read()
         process.wait(_SECONDS)
 
-    assert "Ctrl-C ends it" in first
+    assert "Ctrl-C ends the command" in first
     assert "Traceback" not in rest
     assert not stack.sqs.list_queues(QueueNamePrefix="default-tail-").get("QueueUrls")
 

@@ -1,4 +1,4 @@
-"""The examples, deployed by the commands of their READMEs beside a stack set up for them."""
+"""Deploys the examples with the commands of their READMEs, beside a stack that they need."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws import LocalAws
-from local.partoo.control import PartooControl, running_stand_in
+from local.partoo.control import PartooControl, running_fake_partoo
 from local.stack import deploy, reconfigure, sam
 from tests.documents import REPOSITORY, commands
 from tests.e2e.conftest import SHORT_WINDOW_SECONDS
@@ -22,24 +22,24 @@ from tests.e2e.outside import Outside
 EXAMPLES = REPOSITORY / "examples"
 NAME = "connected"
 FUNCTIONS = ("reinvite_function_name", "sweep_function_name", "check_key_function_name")
-# In place of the network's own template, which the local AWS does not know all of.
+# Replaced, because the local AWS does not support all of its resources.
 NETWORK_TEMPLATE = "examples/fixed-address/template.yaml"
 
 
 @dataclass
 class Deployments:
-    """What the commands of the READMEs have deployed."""
+    """Runs the commands of the READMEs and keeps the outputs of their stacks."""
 
     aws: LocalAws
     templates: dict[str, str]
-    """Where a command finds another template than the one that it names."""
+    """Templates that replace those in the commands."""
     words: dict[str, str]
-    """What the words in capitals stand for."""
+    """Values of the words in capitals."""
     ran: list[str] = field(default_factory=list)
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def run(self, example: str, more: tuple[str, ...] = ()) -> dict[str, str]:
-        """Run the next command of an example's README; returns the outputs of its stack."""
+        """Run the next command of a README; returns the outputs of its stack."""
         text = next(each for each in sam_commands(example) if each not in self.ran)
         self.ran.append(text)
         # NAME, and what a parameter is set to.
@@ -64,6 +64,8 @@ class Deployments:
 
 @dataclass
 class Connected:
+    """The stack with the examples around it."""
+
     outside: Outside
     deployments: Deployments
 
@@ -88,7 +90,7 @@ class Connected:
         return end
 
     def visits(self, execution: str) -> list[str]:
-        """The names of the states that it went through."""
+        """Return the names of the states that an execution entered."""
         states = self.outside.aws.client("stepfunctions")
         pages = states.get_paginator("get_execution_history").paginate(executionArn=execution)
         return [
@@ -110,7 +112,9 @@ def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Co
     bus = deployments.run("other-account")
     api_key = "e2e-connected-key"
     window = SHORT_WINDOW_SECONDS
-    with running_stand_in(api_key, window_seconds=window, requests_per_minute=10_000) as base_url:
+    with running_fake_partoo(
+        api_key, window_seconds=window, requests_per_minute=10_000
+    ) as base_url:
         parameters = json.loads((EXAMPLES / "crm-event/parameters.json").read_text()) | {
             "PartooBaseUrl": base_url,
             "InviteWindowSeconds": str(window),
@@ -121,7 +125,7 @@ def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Co
         stack = deploy(aws, NAME, parameters, template=deployed_template, api_key=api_key)
         deployments.know(NAME)
         for function in FUNCTIONS:
-            # The local CloudFormation drops what the template says of it.
+            # The local CloudFormation ignores the template's VpcConfig.
             reconfigure(
                 aws,
                 getattr(stack, function),
@@ -152,7 +156,7 @@ def test_every_command_of_sam_has_been_run(connected: Connected) -> None:
 
 
 class TestFixedAddress:
-    def test_the_functions_are_in_the_network(self, connected: Connected) -> None:
+    def test_functions_are_in_the_network(self, connected: Connected) -> None:
         outside = connected.outside
         subnets, groups = _network(connected)
         client = outside.aws.client("lambda")
@@ -167,7 +171,7 @@ class TestFixedAddress:
             assert config["SecurityGroupIds"] == [group["GroupId"] for group in groups]
             assert {config["VpcId"]} == {each["VpcId"] for each in [*subnets, *groups]}
 
-    def test_the_template_puts_them_there(self, connected: Connected) -> None:
+    def test_template_puts_the_functions_into_the_network(self, connected: Connected) -> None:
         described = connected.outside.aws.client("cloudformation").get_template(
             StackName=NAME, TemplateStage="Processed"
         )
@@ -187,7 +191,7 @@ class TestFixedAddress:
             assert function["VpcConfig"]["Fn::If"][0] == "IsInVpc"
             assert "AWSLambdaVPCAccessExecutionRole" in repr(role["ManagedPolicyArns"])
 
-    def test_requests_are_carried_out_from_there(self, connected: Connected) -> None:
+    def test_requests_are_carried_out_from_the_network(self, connected: Connected) -> None:
         outside = connected.outside
         user = outside.invited_user()
 
@@ -196,7 +200,7 @@ class TestFixedAddress:
         assert result["status"] == "sent"
         assert len(outside.partoo.emails(user)) == 1
 
-    def test_its_subnet_leaves_by_a_gateway_and_reaches_the_ledger_by_another(
+    def test_subnet_has_a_nat_gateway_and_an_endpoint_for_the_table(
         self, connected: Connected
     ) -> None:
         (subnet,), _ = _network(connected)
@@ -214,7 +218,7 @@ class TestFixedAddress:
         assert endpoint["ServiceName"].endswith(".dynamodb")
         assert endpoint["RouteTableIds"] == [table["RouteTableId"]]
 
-    def test_its_security_group_lets_https_out_and_nothing_in(self, connected: Connected) -> None:
+    def test_security_group_allows_https_out_and_nothing_in(self, connected: Connected) -> None:
         _, (group,) = _network(connected)
         out = group["IpPermissionsEgress"]
 
@@ -271,7 +275,7 @@ def _network(connected: Connected) -> tuple[list[dict[str, Any]], list[dict[str,
 
 
 class TestCrmEvent:
-    def test_the_id_is_found_where_the_crm_keeps_it(self, connected: Connected) -> None:
+    def test_user_id_is_found_by_user_id_path(self, connected: Connected) -> None:
         outside = connected.outside
         (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
         detail = json.loads(entry["Detail"])
@@ -287,41 +291,41 @@ class TestCrmEvent:
 
 
 class TestOtherAccount:
-    def test_an_event_of_the_crms_bus_is_carried_out_here(self, connected: Connected) -> None:
+    def test_event_of_the_other_accounts_bus_is_carried_out(self, connected: Connected) -> None:
         outside = connected.outside
         (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
         user = outside.invited_user()
         detail = {"contact": {"external_ids": {"partoo": user}}, "request_id": "from-the-other"}
 
-        # No bus: the default one, where the CRM of the other account has its rule.
+        # To the default bus, where the other account has its rule.
         outside.aws.client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])
 
         assert outside.result("from-the-other")["status"] == "sent"
         assert outside.stack.event_bus_name != "default"
-        outside.settle()
+        outside.wait_until_idle()
         assert len(outside.results_so_far(["from-the-other"])) == 1
 
 
 class TestFailedResults:
-    def test_a_failed_result_arrives_and_no_other(self, connected: Connected) -> None:
+    def test_failed_result_arrives_and_no_other(self, connected: Connected) -> None:
         outside = connected.outside
         queue_url = connected.deployments.outputs[f"{NAME}-failed-results"]["FailedResultsQueueUrl"]
         late = {"user_id": outside.invited_user(), "not_after": "2020-01-01T00:00:00Z"}
         requests = [late, {"user_id": outside.invited_user()}, {"user_id": "nobody"}]
-        failed, *others = [outside.send(each) for each in requests]
-        results = outside.results([failed, *others])
+        failed, sent, rejected = [outside.send(each) for each in requests]
+        results = outside.results([failed, sent, rejected])
 
         received = outside.sqs.receive_message(
             QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         )["Messages"]
 
-        assert [results[each]["status"] for each in others] == ["sent", "rejected"]
+        assert [results[each]["status"] for each in (sent, rejected)] == ["sent", "rejected"]
         assert [json.loads(each["Body"]) for each in received] == [results[failed]]
         assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "deadline_passed"
 
 
 class TestStepFunctions:
-    def test_a_workflow_ends_with_the_result(self, connected: Connected) -> None:
+    def test_workflow_ends_with_the_result(self, connected: Connected) -> None:
         user = connected.outside.invited_user()
 
         execution = connected.start(user, "workflow-sent")
@@ -331,13 +335,13 @@ class TestStepFunctions:
         assert json.loads(end["output"]) == connected.outside.result("workflow-sent")
         assert connected.visits(execution) == ["Invite", "HasResult", "Invited"]
 
-    def test_a_workflow_fails_with_the_reason(self, connected: Connected) -> None:
+    def test_workflow_fails_with_the_reason(self, connected: Connected) -> None:
         end = connected.end_of(connected.start("nobody-at-all", "workflow-rejected"))
 
         assert (end["status"], end["error"]) == ("FAILED", "user_not_found")
         assert json.loads(end["cause"]) == connected.outside.result("workflow-rejected")
 
-    def test_a_workflow_waits_for_a_result_that_comes_later(self, connected: Connected) -> None:
+    def test_workflow_waits_for_a_deferred_result(self, connected: Connected) -> None:
         outside = connected.outside
         user = outside.invited_user()
         outside.invoke({"user_id": user, "request_id": "before-the-workflow"})
@@ -350,10 +354,10 @@ class TestStepFunctions:
         assert connected.visits(execution)[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
         assert len(outside.partoo.emails(user)) == 2
         outside.assert_window_held(user)
-        outside.settle()
+        outside.wait_until_idle()
         assert len(outside.results_so_far(["workflow-queued"])) == 1
 
-    def test_an_executions_name_is_its_request(self, connected: Connected) -> None:
+    def test_name_of_an_execution_is_its_request_id(self, connected: Connected) -> None:
         user = connected.outside.invited_user()
         first = connected.end_of(connected.start(user, "workflow-again"))
 

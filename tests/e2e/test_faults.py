@@ -17,22 +17,24 @@ _VISIBILITY_SECONDS = 360
 _START_SECONDS = 75.0
 # The SDK makes three tries of a call before it gives up.
 _TRIES = 3
-# Claims and records of the ledger; the limiter uses other operations of the same table.
-_CLAIM = _RECORD = "PutItem"
+# What is in the body of each kind of write.
+_CLAIM = '"claim_request_id"'
+_SAVE = '"REQUEST#'
+_LIMITER = '"LIMITER"'
 
 
 @pytest.fixture
 def frail_stack(brisk_stack: Outside, faults: FaultProxy) -> Iterator[Outside]:
     """The brisk stack, at rest, whose messages come back soon when their execution has died."""
     # What another test has left on the queue would meet this one's faults.
-    brisk_stack.settle()
+    brisk_stack.wait_until_idle()
     # A batch that is still alive must not be handed out twice.
     brisk_stack.set_visibility(EXECUTION_SECONDS + 2)
     yield brisk_stack
     brisk_stack.set_visibility(_VISIBILITY_SECONDS)
 
 
-def test_two_executions_with_one_request_make_one_call(stack: Outside) -> None:
+def test_request_that_two_executions_carry_out_is_called_once(stack: Outside) -> None:
     user = stack.invited_user(Answer(hold=True))
     stack.send({"user_id": user, "request_id": "twofold"})
     stack.partoo.wait_for_calls(1, user, _START_SECONDS)
@@ -47,14 +49,14 @@ def test_two_executions_with_one_request_make_one_call(stack: Outside) -> None:
     assert len(stack.partoo.calls(user)) == 1
 
 
-def test_a_claim_or_a_record_whose_reply_is_lost_costs_no_second_call(
+def test_lost_reply_to_a_claim_or_a_save_costs_no_second_call(
     stack: Outside, faults: FaultProxy
 ) -> None:
-    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_CLAIM, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation="PutItem", containing=_CLAIM, times=1)
     claimed = stack.invited_user(Answer(hold=True))
     request = stack.send({"user_id": claimed})
     stack.partoo.wait_for_calls(1, claimed, _START_SECONDS)
-    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_RECORD, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation="PutItem", containing=_SAVE, times=1)
     stack.partoo.release()
 
     result = stack.result(request)
@@ -65,11 +67,13 @@ def test_a_claim_or_a_record_whose_reply_is_lost_costs_no_second_call(
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.THROTTLE])
-def test_a_failing_ledger_delays_requests(
+def test_failing_claims_delay_requests(
     frail_stack: Outside, faults: FaultProxy, fault: Fault
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(8)]
-    faults.inject("dynamodb", fault, operation=_CLAIM, times=_TRIES * len(users))
+    faults.inject(
+        "dynamodb", fault, operation="PutItem", containing=_CLAIM, times=_TRIES * len(users)
+    )
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -79,11 +83,21 @@ def test_a_failing_ledger_delays_requests(
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
 
 
-def test_a_ledger_that_cannot_be_read_delays_requests(
-    frail_stack: Outside, faults: FaultProxy
-) -> None:
+def test_unreadable_ledger_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
     users = [frail_stack.invited_user() for _ in range(8)]
-    faults.inject("dynamodb", Fault.REFUSE, operation="BatchGetItem", times=_TRIES)
+    faults.inject("dynamodb", Fault.REFUSE, operation="BatchGetItem", times=_TRIES * len(users))
+    requests = frail_stack.send_together({"user_id": user} for user in users)
+
+    results = frail_stack.results(requests)
+
+    assert {result["status"] for result in results.values()} == {"sent"}
+    assert faults.injected["dynamodb", Fault.REFUSE] == 24
+    assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
+
+
+def test_failing_limiter_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
+    users = [frail_stack.invited_user() for _ in range(8)]
+    faults.inject("dynamodb", Fault.REFUSE, operation="PutItem", containing=_LIMITER, times=_TRIES)
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -93,21 +107,11 @@ def test_a_ledger_that_cannot_be_read_delays_requests(
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
 
 
-def test_a_failing_limiter_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
-    users = [frail_stack.invited_user() for _ in range(8)]
-    faults.inject("dynamodb", Fault.REFUSE, operation="UpdateItem", times=_TRIES)
-    requests = frail_stack.send_together({"user_id": user} for user in users)
-
-    results = frail_stack.results(requests)
-
-    assert {result["status"] for result in results.values()} == {"sent"}
-    assert faults.injected["dynamodb", Fault.REFUSE] == _TRIES
-    assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 8
-
-
-def test_a_silent_ledger_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
+def test_silent_ledger_delays_requests(frail_stack: Outside, faults: FaultProxy) -> None:
     users = [frail_stack.invited_user() for _ in range(3)]
-    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=_TRIES * len(users))
+    faults.inject(
+        "dynamodb", Fault.HANG, operation="PutItem", containing=_CLAIM, times=_TRIES * len(users)
+    )
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
     results = frail_stack.results(requests)
@@ -116,13 +120,13 @@ def test_a_silent_ledger_delays_requests(frail_stack: Outside, faults: FaultProx
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 3
 
 
-def test_an_outcome_that_cannot_be_recorded_is_kept_and_recorded_later(
+def test_result_that_cannot_be_saved_travels_with_the_message_and_is_saved_later(
     stack: Outside, faults: FaultProxy
 ) -> None:
     user = stack.invited_user(Answer(hold=True))
     request = stack.send({"user_id": user})
     stack.partoo.wait_for_calls(1, user, _START_SECONDS)
-    faults.inject("dynamodb", Fault.REFUSE, operation=_RECORD, times=_TRIES + 1)
+    faults.inject("dynamodb", Fault.REFUSE, operation="PutItem", containing=_SAVE, times=_TRIES + 1)
     stack.partoo.release()
 
     result = stack.result(request)
@@ -132,7 +136,7 @@ def test_an_outcome_that_cannot_be_recorded_is_kept_and_recorded_later(
     assert len(stack.partoo.calls(user)) == 1
 
 
-def test_a_result_that_the_topic_does_not_take_is_published_later(
+def test_result_that_the_topic_does_not_take_is_published_later(
     stack: Outside, faults: FaultProxy
 ) -> None:
     users = [stack.invited_user() for _ in range(4)]
@@ -146,7 +150,7 @@ def test_a_result_that_the_topic_does_not_take_is_published_later(
     assert [len(stack.partoo.calls(user)) for user in users] == [1] * 4
 
 
-def test_a_result_whose_publication_is_not_confirmed_is_published_again_unchanged(
+def test_result_whose_publication_is_not_confirmed_is_published_again_unchanged(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(4)]
@@ -162,7 +166,7 @@ def test_a_result_whose_publication_is_not_confirmed_is_published_again_unchange
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 4
 
 
-def test_a_request_that_cannot_be_deferred_comes_back_by_itself(
+def test_request_that_cannot_be_deferred_returns_after_the_visibility_timeout(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     # Nobody dies here: a batch of the queue is over in the few seconds of the SDK's tries.
@@ -198,7 +202,7 @@ def test_requests_wait_for_a_key_that_cannot_be_read(
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 3
 
 
-def test_a_silent_secret_store_costs_no_execution_its_time(
+def test_silent_secrets_manager_costs_no_execution_its_time(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     frail_stack.restart_function()
@@ -213,7 +217,7 @@ def test_a_silent_secret_store_costs_no_execution_its_time(
     assert {result["status"] for result in results.values()} == {"sent"}
 
 
-def test_executions_killed_at_any_moment_cost_no_request_and_no_window(
+def test_killed_executions_cost_no_request_and_no_window(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     # What was killed comes back only when all the killing is over, or it would be killed again.
@@ -239,13 +243,11 @@ def test_executions_killed_at_any_moment_cost_no_request_and_no_window(
         frail_stack.assert_window_held(user)
 
 
-def test_a_batch_that_runs_out_of_time_repeats_nothing_that_was_done(
+def test_message_that_can_be_neither_claimed_nor_deferred_repeats_nothing_of_its_batch(
     frail_stack: Outside, faults: FaultProxy
 ) -> None:
     users = [frail_stack.invited_user() for _ in range(5)]
-    # One can neither be claimed nor deferred until the execution's time is up; by then the others
-    # are recorded.
-    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=_TRIES)
+    faults.inject("dynamodb", Fault.HANG, operation="PutItem", containing=_CLAIM, times=_TRIES)
     faults.inject("sqs", Fault.HANG, times=_TRIES)
     requests = frail_stack.send_together({"user_id": user} for user in users)
 
@@ -256,7 +258,7 @@ def test_a_batch_that_runs_out_of_time_repeats_nothing_that_was_done(
     assert [len(frail_stack.partoo.calls(user)) for user in users] == [1] * 5
 
 
-def test_a_failed_request_that_is_redriven_gets_a_new_life_but_only_one(
+def test_redriven_request_is_carried_out_once_more_and_only_once(
     frail_stack: Outside,
 ) -> None:
     user = frail_stack.invited_user(*[Answer(status=307)] * MAX_ATTEMPTS)
@@ -265,9 +267,9 @@ def test_a_failed_request_that_is_redriven_gets_a_new_life_but_only_one(
     parked = frail_stack.dead_letters([body])[body]
 
     frail_stack.redrive(parked)
-    frail_stack.settle()
+    frail_stack.wait_until_idle()
     frail_stack.redrive(parked)
-    frail_stack.settle()
+    frail_stack.wait_until_idle()
 
     results = frail_stack.results_so_far([request])
     assert [result["status"] for result in results] == ["failed", "sent", "sent"]
@@ -277,8 +279,8 @@ def test_a_failed_request_that_is_redriven_gets_a_new_life_but_only_one(
 
 def _die_before_the_call(stack: Outside, faults: FaultProxy, user: str) -> str:
     # The claim is made, but its execution never learns of it.
-    faults.inject("dynamodb", Fault.LOSE_REPLY, operation=_CLAIM, times=1)
-    faults.inject("dynamodb", Fault.HANG, operation=_CLAIM, times=1)
+    faults.inject("dynamodb", Fault.LOSE_REPLY, operation="PutItem", containing=_CLAIM, times=1)
+    faults.inject("dynamodb", Fault.HANG, operation="PutItem", containing=_CLAIM, times=1)
     request = stack.send({"user_id": user})
     stack.wait(lambda: faults.injected["dynamodb", Fault.HANG] == 1)
     kill_workers(stack.aws)
@@ -295,7 +297,7 @@ def _die_during_the_call(stack: Outside, users: list[str]) -> list[str]:
 def _die_before_the_record(stack: Outside, faults: FaultProxy, user: str) -> str:
     request = stack.send({"user_id": user})
     stack.partoo.wait_for_calls(1, user, _START_SECONDS)
-    faults.inject("dynamodb", Fault.HANG, operation=_RECORD, times=1)
+    faults.inject("dynamodb", Fault.HANG, operation="PutItem", containing=_SAVE, times=1)
     stack.partoo.release()
     stack.wait(lambda: faults.injected["dynamodb", Fault.HANG] == 2)
     kill_workers(stack.aws)

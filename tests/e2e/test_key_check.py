@@ -9,7 +9,6 @@ import pytest
 
 from local.partoo.control import ApiKey
 from tests.e2e.outside import Outside
-from tests.metrics import Point, points
 
 _KEY = "e2e-default-key"
 
@@ -29,11 +28,7 @@ def test_a_key_that_expires_soon_is_told(key_stack: Outside) -> None:
 
     assert (answer["expires_on"], answer["days_left"], answer["reason"]) == (day, 5, None)
     assert (line["level"], line["expires_on"]) == ("WARNING", day)
-    assert {(point.namespace, point.name, point.value) for point in written} == {
-        ("default", "KeyDaysLeft", 5),
-        ("default", "KeyExpiresSoon", 1),
-        ("default", "KeyExpiryUnknown", 0),
-    }
+    assert written == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 0}
 
 
 def test_a_key_that_may_not_list_itself_is_told_and_works_as_before(key_stack: Outside) -> None:
@@ -43,7 +38,7 @@ def test_a_key_that_may_not_list_itself_is_told_and_works_as_before(key_stack: O
 
     assert (answer["reason"], answer["http_status"]) == ("key_list_refused", 403)
     assert (line["level"], line["reason"]) == ("WARNING", "key_list_refused")
-    assert {point.name: point.value for point in written} == {"KeyExpiryUnknown": 1}
+    assert written == {"KeyExpiryUnknown": 1}
     result = key_stack.invoke({"user_id": key_stack.invited_user()})["results"][0]
     assert result["status"] == "sent"
 
@@ -60,12 +55,12 @@ def test_the_key_is_in_one_header_and_in_no_line_of_the_log(key_stack: Outside) 
 
 def test_the_schedule_starts_it(key_stack: Outside) -> None:
     schedules = key_stack.aws.client("scheduler")
-    (name,) = [
-        each["Name"]
-        for each in schedules.list_schedules(NamePrefix=key_stack.stack.name)["Schedules"]
-        if "CheckKey" in each["Name"]
+    (found,) = [
+        each
+        for each in schedules.list_schedules()["Schedules"]
+        if key_stack.stack.check_key_function_name in each["Target"]["Arn"]
     ]
-    daily = schedules.get_schedule(Name=name)
+    daily = schedules.get_schedule(Name=found["Name"], GroupName=found["GroupName"])
     before = len(key_stack.partoo.calls(operation="keys"))
 
     # Another with its target: the local AWS forgets a moment of one that it has seen with a cron.
@@ -82,16 +77,21 @@ def test_the_schedule_starts_it(key_stack: Outside) -> None:
     assert daily["ScheduleExpression"] == "cron(17 5 * * ? *)"
 
 
-def _check(stack: Outside) -> tuple[dict[str, Any], dict[str, Any], list[Point]]:
-    """Make a check; its answer, its line in the log, and what of that line is metrics."""
-    before = len(_lines(stack))
+def _check(stack: Outside) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
+    """Make a check; its answer, its line in the log, and its metrics."""
+    before = len(_lines(stack, "KeyExpiryUnknown"))
     answer = stack.check_key()
-    stack.wait(lambda: len(_lines(stack)) > before)
-    line = _lines(stack)[-1]
-    return answer, json.loads(line[line.index("{") :]), points([line])
+    # The metrics come last.
+    stack.wait(lambda: len(_lines(stack, "KeyExpiryUnknown")) > before)
+    written = _lines(stack, "KeyExpiryUnknown")[-1]
+    metrics = {name: each[0] for name, each in written.items() if name.startswith("Key")}
+    return answer, _lines(stack, "message", "key checked")[-1], metrics
 
 
-def _lines(stack: Outside) -> list[str]:
+def _lines(stack: Outside, field: str, value: str | None = None) -> list[dict[str, Any]]:
+    """The lines of the log that have a field."""
     group = f"/aws/lambda/{stack.stack.name}-check-key"
     events = stack.aws.client("logs").filter_log_events(logGroupName=group)["events"]
-    return [each["message"] for each in events if '"key checked"' in each["message"]]
+    texts = [each["message"] for each in events if f'"{field}"' in each["message"]]
+    lines = [json.loads(text[text.index("{") :]) for text in texts]
+    return [line for line in lines if field in line and value in (None, line[field])]

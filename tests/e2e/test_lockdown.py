@@ -1,4 +1,4 @@
-"""The template's policies, keys and tags as the local AWS carries them out."""
+"""The template's policies, keys and tags on the local AWS."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from tests.e2e.outside import Outside
 from tests.infrastructure.template import RESOURCES
 
 REFUSALS = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
-# Twelve digits are another account's key to everything there.
+# The local AWS takes twelve digits for an account with all permissions.
 ANOTHER_ACCOUNT = {"aws_access_key_id": "111111111111", "aws_secret_access_key": "local"}
 
 
 class Attempt(NamedTuple):
-    """Something that needs a permission, what it is done to, and how."""
+    """A call that needs a permission, and the resource that it needs it for."""
 
     action: str
     resource: str
@@ -31,7 +31,7 @@ class Attempt(NamedTuple):
 
 
 def _send(client: Any, queue_url: str) -> Any:
-    # Invalid, so that a request that should not have come through would do nothing.
+    # Invalid, so that a message that is wrongly accepted does nothing.
     return client.send_message(QueueUrl=queue_url, MessageBody="{")
 
 
@@ -50,6 +50,8 @@ def _read(client: Any, secret_arn: str) -> Any:
 
 ATTEMPTS = [
     Attempt("sqs:SendMessage", "RequestQueue", _send),
+    Attempt("sqs:SendMessage", "RetryQueue", _send),
+    Attempt("sqs:SendMessage", "BulkQueue", _send),
     Attempt("sqs:SendMessage", "DeadLetterQueue", _send),
     Attempt("sqs:SendMessage", "SweepQueue", _send),
     Attempt("sqs:SendMessage", "SweepDeadLetterQueue", _send),
@@ -62,31 +64,29 @@ each_attempt = pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda each: "-"
 
 
 @each_attempt
-def test_a_user_of_the_account_may_do_what_their_own_policy_says(
-    locked: Outside, attempt: Attempt
-) -> None:
+def test_user_of_the_account_needs_a_policy_of_their_own(locked: Outside, attempt: Attempt) -> None:
     with _user(locked.aws, attempt.action) as credentials:
         attempt.call(*_reach(locked, attempt, credentials))
 
 
 @each_attempt
-def test_and_nothing_without_one(locked: Outside, attempt: Attempt) -> None:
+def test_user_without_a_policy_is_refused(locked: Outside, attempt: Attempt) -> None:
     with _user(locked.aws, "sqs:ListQueues") as credentials:
         _assert_refused(attempt, *_reach(locked, attempt, credentials))
 
 
 @each_attempt
-def test_and_nothing_over_plain_http(locked: Outside, attempt: Attempt) -> None:
+def test_call_over_plain_http_is_refused(locked: Outside, attempt: Attempt) -> None:
     with _user(locked.aws, attempt.action) as credentials:
         client, resource = _reach(locked, attempt, credentials)
-        client.meta.events.register("before-send", _say_that_it_came_in_the_clear)
+        client.meta.events.register("before-send", _mark_as_plain_http)
 
         _assert_refused(attempt, client, resource)
 
 
 @pytest.mark.parametrize(
     "attempt",
-    # Secrets of the local AWS are found from their own account only.
+    # The local AWS finds secrets from their own account only.
     [each for each in ATTEMPTS if each.resource != "ApiKeySecret"],
     ids=lambda each: "-".join(each[:2]),
 )
@@ -94,7 +94,7 @@ def test_another_account_is_refused(locked: Outside, attempt: Attempt) -> None:
     _assert_refused(attempt, *_reach(locked, attempt, ANOTHER_ACCOUNT))
 
 
-def test_a_stack_with_a_key_of_ones_own_is_encrypted_with_it_and_works(locked: Outside) -> None:
+def test_stack_with_a_kms_key_is_encrypted_with_it_and_works(locked: Outside) -> None:
     key = locked.aws.client("kms").list_keys()["Keys"][0]["KeyArn"]
     attributes = ["KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"]
     queues = [name for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"]
@@ -120,11 +120,11 @@ def test_a_stack_with_a_key_of_ones_own_is_encrypted_with_it_and_works(locked: O
     assert locked.result(locked.send({"user_id": locked.invited_user()}))["status"] == "sent"
 
 
-def test_the_local_deployment_leaves_out_nothing_but_what_it_makes_by_api(locked: Outside) -> None:
-    there = {each["LogicalResourceId"] for each in _resources(locked)}
-    missing = RESOURCES.keys() - there
+def test_local_deployment_has_all_resources_of_the_template(locked: Outside) -> None:
+    deployed = {each["LogicalResourceId"] for each in locked.resources()}
+    missing = RESOURCES.keys() - deployed
 
-    # The first one's condition is not met.
+    # The condition of AlarmSubscription is false, and the secret's policy is set by API.
     assert missing == {"AlarmSubscription", "ApiKeySecretPolicy"} | {
         # The transform adds a digest of the content to a layer's name.
         "DependenciesLayer"
@@ -135,19 +135,19 @@ def test_the_local_deployment_leaves_out_nothing_but_what_it_makes_by_api(locked
     assert json.loads(policy) == RESOURCES["ApiKeySecretPolicy"]["Properties"]["ResourcePolicy"]
 
 
-def test_what_keeps_something_is_tagged(locked: Outside) -> None:
+def test_stateful_resources_are_tagged(locked: Outside) -> None:
     tags = {"application": "partoo-reinvite", "environment": "local"}
     tagging = locked.aws.client("resourcegroupstaggingapi")
     pages = tagging.get_paginator("get_resources").paginate(
         TagFilters=[{"Key": key, "Values": [value]} for key, value in tags.items()]
     )
     tagged = {each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]}
-    kinds = ("Queue", "Topic", "Table", "Function")
+    kinds = ("Queue", "Topic", "Table", "Function", "ScheduleGroup")
     names = [name for name, each in RESOURCES.items() if each["Type"].split("::")[2] in kinds]
 
     ours = {re.split("[:/]", arn)[-1] for arn in tagged if "locked-" in arn}
     assert ours == {re.split("[:/]", _physical(locked, name))[-1] for name in names}
-    # The local AWS keeps these tags and does not find by them.
+    # The local AWS keeps the tags of secrets and cannot search for them.
     secret = locked.aws.client("secretsmanager").describe_secret(
         SecretId=locked.stack.api_key_secret_arn
     )
@@ -156,7 +156,7 @@ def test_what_keeps_something_is_tagged(locked: Outside) -> None:
 
 @pytest.fixture(scope="module")
 def locked(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
-    """A stack that is given a KMS key."""
+    """A stack with a KMS key."""
     policy = key_policy(ACCOUNT="000000000000", REGION=REGION, NAME="locked")
     key = aws.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
     with own_stack(aws, deployed_template, "locked", KmsKeyArn=key) as locked:
@@ -165,22 +165,22 @@ def locked(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
 
 @contextmanager
 def _user(aws: LocalAws, action: str) -> Iterator[dict[str, str]]:
-    """Credentials of a user of the account who may do one thing, to anything."""
+    """Credentials of a user of the account with permission for one action on all resources."""
     iam = aws.client("iam")
-    iam.create_user(UserName="somebody")
+    iam.create_user(UserName="operator")
     allow = {"Effect": "Allow", "Action": action, "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [allow]}
-    iam.put_user_policy(UserName="somebody", PolicyName="own", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName="somebody")["AccessKey"]
+    iam.put_user_policy(UserName="operator", PolicyName="own", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="operator")["AccessKey"]
     try:
         yield {
             "aws_access_key_id": key["AccessKeyId"],
             "aws_secret_access_key": key["SecretAccessKey"],
         }
     finally:
-        iam.delete_access_key(UserName="somebody", AccessKeyId=key["AccessKeyId"])
-        iam.delete_user_policy(UserName="somebody", PolicyName="own")
-        iam.delete_user(UserName="somebody")
+        iam.delete_access_key(UserName="operator", AccessKeyId=key["AccessKeyId"])
+        iam.delete_user_policy(UserName="operator", PolicyName="own")
+        iam.delete_user(UserName="operator")
 
 
 def _reach(stack: Outside, attempt: Attempt, credentials: dict[str, str]) -> tuple[Any, str]:
@@ -203,18 +203,12 @@ def _assert_refused(attempt: Attempt, client: Any, resource: str) -> None:
     assert refusal.value.response["Error"]["Code"] in REFUSALS
 
 
-def _say_that_it_came_in_the_clear(request: Any, **_: object) -> None:
-    """As whoever ends TLS in front of the local AWS would say it: it speaks nothing else itself."""
+def _mark_as_plain_http(request: Any, **_: object) -> None:
+    """Add the header of a TLS proxy, because the local AWS itself serves https only."""
     request.headers["X-Forwarded-Proto"] = "http"
 
 
-def _resources(stack: Outside) -> list[dict[str, Any]]:
-    answer = stack.aws.client("cloudformation").describe_stack_resources(StackName=stack.stack.name)
-    resources: list[dict[str, Any]] = answer["StackResources"]
-    return resources
-
-
 def _physical(stack: Outside, name: str) -> str:
-    (found,) = [each for each in _resources(stack) if each["LogicalResourceId"] == name]
+    (found,) = [each for each in stack.resources() if each["LogicalResourceId"] == name]
     physical: str = found["PhysicalResourceId"]
     return physical

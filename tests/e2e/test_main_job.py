@@ -9,7 +9,7 @@ from tests.e2e.outside import Outside
 
 def test_requests_of_every_kind_are_sent_once_and_answered_once(stack: Outside) -> None:
     users = [stack.invited_user() for _ in range(14)]
-    # First, or the others could have taken all places of the next burst.
+    # First, or the others could have taken all tokens.
     by_call = stack.invoke({"user_id": users[13], "request_id": "e2e-direct"})
     by_queue = [stack.send({"user_id": user}) for user in users[:12]]
     by_event = stack.put_event({"user_id": users[12]})
@@ -53,17 +53,41 @@ def test_a_notification_of_a_topic_is_a_request(stack: Outside) -> None:
     assert (result["user_id"], result["correlation_id"]) == (user, "order-66")
 
 
-def test_one_invocation_invites_many_users(stack: Outside) -> None:
+def test_invocation_with_ten_users_answers_with_their_results(stack: Outside) -> None:
+    users = [stack.invited_user() for _ in range(10)]
+
+    answer = stack.invoke({"user_ids": users, "request_id": "few"})
+
+    assert [result["user_id"] for result in answer["results"]] == users
+    assert {result["status"] for result in answer["results"]} <= {"sent", "queued"}
+    published = stack.results(result["request_id"] for result in answer["results"])
+    assert {result["status"] for result in published.values()} == {"sent"}
+    assert [len(stack.partoo.emails(user)) for user in users] == [1] * 10
+
+
+def test_invocation_with_many_users_queues_them_and_invites_each(stack: Outside) -> None:
     users = [stack.invited_user() for _ in range(25)]
 
     answer = stack.invoke({"user_ids": users, "request_id": "campaign"})
 
     assert [result["user_id"] for result in answer["results"]] == users
-    # Two bursts fit into the time that an execution waits, the rest goes to the queue.
-    assert {result["status"] for result in answer["results"]} == {"sent", "queued"}
+    assert {result["status"] for result in answer["results"]} == {"queued"}
     published = stack.results(result["request_id"] for result in answer["results"])
     assert {result["status"] for result in published.values()} == {"sent"}
     assert sorted(result["user_id"] for result in published.values()) == sorted(users)
+
+
+def test_order_on_the_queue_invites_each_user_once(stack: Outside) -> None:
+    users = [stack.invited_user() for _ in range(3)]
+    order = {"user_ids": [*users, users[0]], "correlation_id": "order-7"}
+
+    stack.send(order)
+    stack.wait(lambda: all(stack.partoo.emails(user) for user in users))
+    stack.wait_until_idle()
+
+    assert [len(stack.partoo.emails(user)) for user in users] == [1] * 3
+    results = [each.result for each in stack.published if each.result["user_id"] in users]
+    assert {result["correlation_id"] for result in results} == {"order-7"}
 
 
 def test_fifty_triggers_for_one_user_at_once_make_one_call(stack: Outside) -> None:
@@ -87,10 +111,10 @@ def test_one_request_delivered_again_and_again_is_one_call_and_one_result(
     request = {"user_id": user, "request_id": "again-and-again"}
     for _ in range(6):
         brisk_stack.send(request)
-    brisk_stack.settle()
+    brisk_stack.wait_until_idle()
     for _ in range(2):
         brisk_stack.send(request)
-    brisk_stack.settle()
+    brisk_stack.wait_until_idle()
 
     result = brisk_stack.result("again-and-again")
 

@@ -1,4 +1,4 @@
-"""The operator's commands as a person runs them, on a deployed stack."""
+"""The operator's commands on a deployed stack."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _SECONDS = 120
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
-def test_an_invited_user_gets_an_e_mail_and_the_operator_its_result(stack: Outside) -> None:
+def test_invite_sends_an_email_and_prints_the_result(stack: Outside) -> None:
     user = stack.invited_user()
 
     done = _run(stack, "invite", user, stack.stack.name)
@@ -36,7 +36,7 @@ def test_an_invited_user_gets_an_e_mail_and_the_operator_its_result(stack: Outsi
     assert len(stack.partoo.emails(user)) == 1
 
 
-def test_a_result_that_is_no_e_mail_is_told_too(stack: Outside) -> None:
+def test_invite_prints_a_rejection(stack: Outside) -> None:
     user = stack.invited_user(Answer(status=403))
 
     done = _run(stack, "invite", user, stack.stack.name)
@@ -46,7 +46,7 @@ def test_a_result_that_is_no_e_mail_is_told_too(stack: Outside) -> None:
     assert _lines(r"^  reason +forbidden$", done)
 
 
-def test_the_status_of_a_user_has_the_window_the_counts_and_all_requests(stack: Outside) -> None:
+def test_status_prints_window_counts_and_all_requests(stack: Outside) -> None:
     user = stack.invited_user()
     sent = stack.send({"user_id": user})
     assert stack.result(sent)["status"] == "sent"
@@ -58,20 +58,21 @@ def test_the_status_of_a_user_has_the_window_the_counts_and_all_requests(stack: 
     assert done.returncode == 0, done.stderr
     assert _lines(rf"^  window +active until {_TIME}$", done)
     assert _lines(r"^  sent_count +1$", done)
-    assert _lines(rf"^  last_sent_at +{_TIME}$", done)
+    assert _lines(r"^  maybe_sent_count +0$", done)
+    assert _lines(rf"^  last_invited_at +{_TIME}$", done)
     assert _lines(rf"^  {_TIME} sent +invited +200 +1 +{sent}$", done)
     assert re.search(
         rf"^  {_TIME} skipped +window_active +0 +{skipped}$", done.stdout, re.MULTILINE
     )
 
 
-def test_nothing_is_known_of_a_user_whom_nobody_asked(stack: Outside) -> None:
-    done = _run(stack, "status", "never-asked", stack.stack.name)
+def test_status_of_a_user_without_requests_says_so(stack: Outside) -> None:
+    done = _run(stack, "status", "unknown-user", stack.stack.name)
 
-    assert (done.returncode, done.stdout) == (0, "Nothing is known of never-asked in default.\n")
+    assert (done.returncode, done.stdout) == (0, "Nothing is known of unknown-user in default.\n")
 
 
-def test_a_user_is_forgotten_when_the_window_is_not_in_the_way(stack: Outside) -> None:
+def test_forget_refuses_an_active_window_unless_forced(stack: Outside) -> None:
     user = stack.invited_user()
     assert stack.result(stack.send({"user_id": user}))["status"] == "sent"
 
@@ -82,19 +83,19 @@ def test_a_user_is_forgotten_when_the_window_is_not_in_the_way(stack: Outside) -
     assert refused.returncode == 1
     assert "FORCE=1" in refused.stderr
     assert forced.returncode == 0, forced.stderr
-    assert f"Items of {user} deleted in default: 1." in forced.stdout
+    assert f"Items of {user} deleted in default: 2." in forced.stdout
     assert "under way" in forced.stdout
     assert (again.returncode, again.stdout) == (0, f"Nothing is known of {user} in default.\n")
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_results_and_sweeps_are_shown_as_they_come(stack: Outside, end: signal.Signals) -> None:
+def test_tail_prints_results_and_sweeps(stack: Outside, end: signal.Signals) -> None:
     user = stack.invited_user()
     with _tailing(stack) as tail:
-        tail.wait_for("Ctrl-C ends it")
+        tail.wait_for("Ctrl-C ends the command")
         request_id = stack.send({"user_id": user})
         tail.wait_for(rf"^  {_TIME} sent +invited +{request_id} +{user}$")
-        # Nobody has that role, so that nobody is asked.
+        # No user has that role.
         sweep_id = stack.sweep(roles=["PROVIDER"])["sweep_id"]
         tail.wait_for(rf"^  {_TIME} swept +completed +{sweep_id} +found 0, due 0, queued 0$")
         tail.process.send_signal(end)
@@ -104,15 +105,41 @@ def test_results_and_sweeps_are_shown_as_they_come(stack: Outside, end: signal.S
     assert _tails(stack) == []
 
 
+def test_paused_stack_calls_nobody_until_it_is_resumed(brisk_stack: Outside) -> None:
+    brisk, name = brisk_stack, brisk_stack.stack.name
+    user = brisk.invited_user()
+
+    paused = _run(brisk, "pause", name)
+    try:
+        answer = brisk.invoke({"user_id": user, "request_id": f"paused-{user}"})
+    finally:
+        resumed = _run(brisk, "resume", name)
+    result = brisk.result(brisk.send({"user_id": user}))
+    again = _run(brisk, "resume", name)
+
+    assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
+    assert "10 to 15 minutes" in " ".join(paused.stdout.split())
+    assert [each["status"] for each in answer["results"]] == ["queued"]
+    assert result["status"] == "sent"
+    assert len(brisk.partoo.calls(user)) == 1
+    assert (again.returncode, again.stdout) == (
+        0,
+        f"Nothing is paused by an operator in {name}.\n",
+    )
+    # The request that waits would keep the queues from being empty for later tests.
+    for queue_url in brisk.stack.queue_urls:
+        brisk.sqs.purge_queue(QueueUrl=queue_url)
+
+
 @pytest.mark.parametrize("command", ["invite", "status", "forget"])
-def test_an_unknown_stack_is_named_in_one_line(stack: Outside, command: str) -> None:
+def test_unknown_stack_is_reported_in_one_line(stack: Outside, command: str) -> None:
     done = _run(stack, command, "u1", "no-such-stack")
 
     assert done.returncode == 1
     assert re.fullmatch(r"There is no stack no-such-stack in eu-west-1: .+\n", done.stderr)
 
 
-def test_without_credentials_one_line_says_what_to_export() -> None:
+def test_missing_credentials_are_reported_in_one_line() -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     nothing = {
         "AWS_CONFIG_FILE": os.devnull,
@@ -127,11 +154,11 @@ def test_without_credentials_one_line_says_what_to_export() -> None:
     assert re.fullmatch(r"There are no AWS credentials .+\n", done.stderr)
 
 
-def test_the_login_name_is_never_taken_for_a_user(stack: Outside) -> None:
+def test_login_name_is_not_taken_for_a_user(stack: Outside) -> None:
     environment = environment_of_make(stack.aws) | {"USER": "login"}
 
     done = subprocess.run(
-        ["make", "forget", "STACK=default"],  # noqa: S607  # found on the path, as a person's is
+        ["make", "forget", "STACK=default"],  # noqa: S607  # found on the path
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,
@@ -146,7 +173,7 @@ def test_the_login_name_is_never_taken_for_a_user(stack: Outside) -> None:
 
 @dataclass
 class _Tail:
-    """A running `make tail` and what it has printed."""
+    """A running `make tail` and its output."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
@@ -170,7 +197,7 @@ class _Tail:
 @contextmanager
 def _tailing(stack: Outside) -> Iterator[_Tail]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "local", "tail", stack.stack.name],
+        [sys.executable, "-m", "ops", "tail", stack.stack.name],
         cwd=REPOSITORY,
         env=stack.aws.environment(),
         stdout=subprocess.PIPE,
@@ -192,7 +219,7 @@ def _tailing(stack: Outside) -> Iterator[_Tail]:
 
 
 def _tails(stack: Outside) -> list[str]:
-    """What is left of `make tail`: queues and subscriptions."""
+    """Return queues and subscriptions that `make tail` has left behind."""
     queues = stack.sqs.list_queues(QueueNamePrefix=f"{stack.stack.name}-tail-")
     subscriptions = stack.aws.client("sns").list_subscriptions_by_topic(
         TopicArn=stack.stack.result_topic_arn
@@ -202,7 +229,7 @@ def _tails(stack: Outside) -> list[str]:
 
 
 def _lines(pattern: str, done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Those that a command printed and the pattern fits, or its group in them."""
+    """Return the matches of a pattern in a command's output."""
     return re.findall(pattern, done.stdout, re.MULTILINE)
 
 
@@ -212,7 +239,7 @@ def _run(stack: Outside, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _run_with(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "local", *arguments],
+        [sys.executable, "-m", "ops", *arguments],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

@@ -15,7 +15,7 @@ REJECTIONS = {
 }
 
 
-def test_a_refusal_of_the_user_is_final_after_one_call(stack: Outside) -> None:
+def test_rejected_request_is_final_after_one_call(stack: Outside) -> None:
     users = {status: stack.invited_user(Answer(status=status)) for status in REJECTIONS}
     requests = {status: stack.send({"user_id": user}) for status, user in users.items()}
 
@@ -30,7 +30,7 @@ def test_a_refusal_of_the_user_is_final_after_one_call(stack: Outside) -> None:
     assert [len(stack.partoo.calls(user)) for user in users.values()] == [1] * len(users)
 
 
-def test_a_refusal_leaves_the_window_free(stack: Outside) -> None:
+def test_rejected_call_releases_the_window(stack: Outside) -> None:
     user = stack.invited_user(Answer(status=403))
     stack.result(stack.send({"user_id": user}))
 
@@ -47,9 +47,10 @@ def test_a_refusal_leaves_the_window_free(stack: Outside) -> None:
         pytest.param(Answer(status=200, delay_seconds=3), 2, id="answer too late"),
         pytest.param(Answer(status=500, email=True), 2, id="500 after the e-mail"),
         pytest.param(Answer(status=503, email=False), 1, id="503 and no e-mail"),
+        pytest.param(Answer(interim=[102, 103]), 2, id="interim answers before the final one"),
     ],
 )
-def test_an_unknown_outcome_is_tried_again_after_the_window(
+def test_unknown_outcome_is_followed_by_another_call_after_the_window(
     brisk_stack: Outside, answer: Answer, emails: int
 ) -> None:
     user = brisk_stack.invited_user(answer)
@@ -70,7 +71,7 @@ def test_an_unknown_outcome_is_tried_again_after_the_window(
         pytest.param(Answer(status=200, body="<html>"), id="body of another kind"),
     ],
 )
-def test_a_200_is_sent_whatever_its_body(stack: Outside, answer: Answer) -> None:
+def test_200_is_sent_whatever_its_body(stack: Outside, answer: Answer) -> None:
     user = stack.invited_user(answer)
 
     result = stack.result(stack.send({"user_id": user}))
@@ -79,7 +80,7 @@ def test_a_200_is_sent_whatever_its_body(stack: Outside, answer: Answer) -> None
     assert len(stack.partoo.emails(user)) == 1
 
 
-def test_a_redirect_is_not_followed(brisk_stack: Outside, stack: Outside) -> None:
+def test_redirect_is_not_followed(brisk_stack: Outside, stack: Outside) -> None:
     elsewhere = stack.invited_user()
     location = f"{stack.partoo_url}/user/{elsewhere}/invite"
     user = brisk_stack.invited_user(Answer(status=307, headers={"Location": location}))
@@ -90,7 +91,7 @@ def test_a_redirect_is_not_followed(brisk_stack: Outside, stack: Outside) -> Non
     assert stack.partoo.calls(elsewhere) == []
 
 
-def test_a_full_quota_delays_the_request_for_as_long_as_the_api_says(stack: Outside) -> None:
+def test_429_delays_the_request_until_retry_after(stack: Outside) -> None:
     user = stack.invited_user(Answer(status=429, headers={"Retry-After": "3"}))
 
     result = stack.result(stack.send({"user_id": user}))
@@ -100,7 +101,7 @@ def test_a_full_quota_delays_the_request_for_as_long_as_the_api_says(stack: Outs
     assert second.received_at - first.received_at >= 3
 
 
-def test_a_request_that_never_gets_an_answer_fails_and_rests_in_the_dead_letter_queue(
+def test_request_without_a_clear_answer_fails_and_goes_to_the_dead_letter_queue(
     brisk_stack: Outside,
 ) -> None:
     user = brisk_stack.invited_user(*[Answer(status=500)] * MAX_ATTEMPTS)
@@ -115,7 +116,7 @@ def test_a_request_that_never_gets_an_answer_fails_and_rests_in_the_dead_letter_
     assert parked.attributes["reason"] == "attempts_exhausted"
 
 
-def test_a_request_past_its_deadline_fails_without_a_call(stack: Outside) -> None:
+def test_request_past_not_after_fails_without_a_call(stack: Outside) -> None:
     user = stack.invited_user()
     body = f'{{"user_id": "{user}", "not_after": "2020-02-20T20:20:20Z"}}'
 

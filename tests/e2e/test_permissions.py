@@ -1,4 +1,4 @@
-"""Each statement of the functions' roles is needed: without it something fails, and clearly.
+"""Each permission of the functions' roles is needed: without it a step fails, and says which.
 
 All but the one for a KMS key of one's own: the local AWS asks for no permission on keys.
 """
@@ -42,59 +42,76 @@ def _check_key(stack: Outside) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("function", "statement", "attempt", "complaint"),
+    ("function", "action", "attempt", "complaint"),
     [
-        ("ReinviteUserFunctionRole", "KeepTheLedger", _invite, "ledger_unavailable"),
-        ("ReinviteUserFunctionRole", "ReadTheApiKey", _invite, "key_unavailable"),
-        ("ReinviteUserFunctionRole", "PublishResults", _invite, "topic_unavailable"),
-        ("ReinviteUserFunctionRole", "DeferAndPark", _defer, "the queue did not take"),
+        ("ReinviteUserFunctionRole", "dynamodb:PutItem", _invite, "ledger_unavailable"),
+        ("ReinviteUserFunctionRole", "secretsmanager:GetSecretValue", _invite, "key_unavailable"),
+        ("ReinviteUserFunctionRole", "sns:Publish", _invite, "topic_unavailable"),
+        ("ReinviteUserFunctionRole", "sqs:SendMessage*", _defer, "did not take"),
+        ("SweepInvitationsFunctionRole", "dynamodb:PutItem", _sweep, "ledger_unavailable"),
         (
             "SweepInvitationsFunctionRole",
-            "ReadTheLedgerAndKeepTheSweep",
+            "secretsmanager:GetSecretValue",
             _sweep,
-            "the sweep item did not take",
+            "key_unavailable",
         ),
-        ("SweepInvitationsFunctionRole", "ReadTheApiKey", _sweep, "key_unavailable"),
-        ("SweepInvitationsFunctionRole", "AskAgainAndPutOff", _sweep, "the queue did not take"),
-        ("SweepInvitationsFunctionRole", "PublishSummaries", _sweep, "topic_unavailable"),
-        ("CheckKeyFunctionRole", "KeepToTheQuota", _check_key, "ledger_unavailable"),
-        ("CheckKeyFunctionRole", "ReadTheApiKey", _check_key, "key_unavailable"),
+        ("SweepInvitationsFunctionRole", "sqs:SendMessage*", _sweep, "did not take"),
+        ("SweepInvitationsFunctionRole", "sns:Publish", _sweep, "topic_unavailable"),
+        ("CheckKeyFunctionRole", "dynamodb:PutItem", _check_key, "ledger_unavailable"),
+        ("CheckKeyFunctionRole", "secretsmanager:GetSecretValue", _check_key, "key_unavailable"),
     ],
 )
-def test_a_function_does_not_do_without(
+def test_function_without_a_permission_says_what_failed(
     brisk_stack: Outside,
     function: str,
-    statement: str,
+    action: str,
     attempt: Callable[[Outside], Any],
     complaint: str,
 ) -> None:
-    brisk_stack.settle()
+    brisk_stack.wait_until_idle()
 
-    with _without(brisk_stack, function, statement):
+    with _without(brisk_stack, function, action):
         assert complaint in attempt(brisk_stack)
 
-    brisk_stack.settle()
+    brisk_stack.wait_until_idle()
 
 
 @contextmanager
-def _without(stack: Outside, role: str, statement: str) -> Iterator[None]:
-    """Take one statement away from a function's role, for the length of the block."""
+def _without(stack: Outside, role: str, action: str) -> Iterator[None]:
+    """Take a permission away from a function's role, for the length of the block."""
     iam = stack.aws.client("iam")
-    name = stack.aws.client("cloudformation").describe_stack_resource(
-        StackName=stack.stack.name, LogicalResourceId=role
-    )["StackResourceDetail"]["PhysicalResourceId"]
-    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-        document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-        kept = [each for each in document["Statement"] if each.get("Sid") != statement]
-        if kept == document["Statement"]:
-            continue
-        fewer = {**document, "Statement": kept}
+    (name,) = [
+        each["PhysicalResourceId"]
+        for each in stack.resources()
+        if each["LogicalResourceId"] == role
+    ]
+    policies = {
+        policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    }
+    taken = {
+        policy: [each for each in document["Statement"] if not _allows(each, action)]
+        for policy, document in policies.items()
+    }
+    changed = [name for name in policies if taken[name] != policies[name]["Statement"]]
+    assert changed, f"{role} has no permission {action}"
+    for policy in changed:
+        fewer = {**policies[policy], "Statement": taken[policy] or [_NOTHING]}
         iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(fewer))
-        try:
-            yield
-        finally:
+    try:
+        yield
+    finally:
+        for policy in changed:
             iam.put_role_policy(
-                RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
+                RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(policies[policy])
             )
-        return
-    raise AssertionError(f"{role} has no statement {statement}")
+
+
+_NOTHING = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+
+
+def _allows(statement: dict[str, Any], action: str) -> bool:
+    actions = statement["Action"]
+    return statement["Effect"] == "Allow" and action in (
+        [actions] if isinstance(actions, str) else actions
+    )

@@ -38,7 +38,7 @@ def narrow_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         pytest.param(lambda: formatdate(time.time() + 2 * _PAUSE_SECONDS, usegmt=True), id="date"),
     ],
 )
-def test_a_429_stops_everybody_until_it_allows_calls_again(
+def test_429_pauses_every_request_until_retry_after(
     stack: Outside, retry_after: Callable[[], str]
 ) -> None:
     before = len(stack.partoo.calls())
@@ -61,7 +61,7 @@ def test_a_429_stops_everybody_until_it_allows_calls_again(
     assert min(call.received_at for call in calls[1:]) >= allowed_at
 
 
-def test_a_backlog_leaves_within_the_quota(narrow_stack: Outside) -> None:
+def test_backlog_leaves_within_the_quota(narrow_stack: Outside) -> None:
     users = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE // 2)]
     requests = [narrow_stack.send({"user_id": user}) for user in users]
 
@@ -70,12 +70,23 @@ def test_a_backlog_leaves_within_the_quota(narrow_stack: Outside) -> None:
     assert {result["status"] for result in results.values()} == {"sent"}
     moments = [call.received_at for call in narrow_stack.partoo.calls()]
     assert len(moments) == len(users)
-    # A tenth of a minute's calls in any tenth of it, but for the burst that it begins with.
+    # A tenth of a minute's calls in any tenth of it, but for the full bucket that it begins with.
     most = 2 * REQUESTS_PER_MINUTE // 10
     assert all(later - earlier > 6 for earlier, later in zip(moments, moments[most:], strict=False))
 
 
-def test_a_wrong_key_is_tried_seldom(narrow_stack: Outside) -> None:
+def test_event_is_called_before_bulk_that_waits(narrow_stack: Outside) -> None:
+    before = len(narrow_stack.partoo.calls())
+    bulk = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE)]
+    narrow_stack.invoke({"user_ids": bulk})
+    narrow_stack.wait(lambda: len(narrow_stack.partoo.calls()) > before + 2)
+
+    narrow_stack.result(narrow_stack.send({"user_id": narrow_stack.invited_user()}))
+
+    assert len(narrow_stack.partoo.calls()) - before < len(bulk) // 2
+
+
+def test_refused_key_is_tried_seldom(narrow_stack: Outside) -> None:
     before = len(narrow_stack.partoo.calls())
     narrow_stack.partoo.set_key("another")
     requests = [narrow_stack.send({"user_id": narrow_stack.invited_user()}) for _ in range(3)]

@@ -1,43 +1,43 @@
-"""A redrive gives what rests in the dead-letter queue another try, as it lay there."""
+"""A redrive moves dead letters to the request queue unchanged."""
 
 import uuid
 
 import pytest
 
-from local.deployed import UnknownStackError
 from local.partoo.control import Answer
-from local.redrive import main, redrive
+from ops.deployed import UnknownStackError
+from ops.redrive import main, redrive
 from tests.e2e.conftest import MAX_ATTEMPTS
 from tests.e2e.outside import Outside
 
 
 @pytest.fixture
 def own_aws(brisk_stack: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `make local` tells its user to export."""
+    """Set the variables that `make local` prints."""
     for name, value in brisk_stack.aws.environment().items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
 
 
-def test_a_failed_request_is_sent_after_a_redrive(
+def test_failed_request_is_sent_after_a_redrive(
     brisk_stack: Outside, own_aws: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user = brisk_stack.invited_user(*[Answer(status=500)] * MAX_ATTEMPTS)
     request_id = brisk_stack.send({"user_id": user})
     assert brisk_stack.result(request_id)["status"] == "failed"
     brisk_stack.wait(lambda: bool(_count(brisk_stack)))
-    resting = _count(brisk_stack)
+    dead_letters = _count(brisk_stack)
     brisk_stack.published.clear()
 
     code = main(brisk_stack.stack.name)
 
     assert code == 0
-    assert f": {resting}.\n" in capsys.readouterr().out
+    assert f": {dead_letters}.\n" in capsys.readouterr().out
     assert brisk_stack.result(request_id)["status"] == "sent"
     assert len(brisk_stack.partoo.emails(user)) == 1
 
 
-def test_a_message_keeps_its_body_and_its_attributes(brisk_stack: Outside) -> None:
+def test_message_keeps_its_body_and_its_attributes(brisk_stack: Outside) -> None:
     sqs = brisk_stack.sqs
     source, destination = (sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"] for _ in "12")
     attributes = {
@@ -59,7 +59,7 @@ def test_a_message_keeps_its_body_and_its_attributes(brisk_stack: Outside) -> No
     assert (message["Body"], message["MessageAttributes"]) == (" { ", attributes)
 
 
-def test_an_unknown_stack_is_named(own_aws: None) -> None:
+def test_unknown_stack_raises(own_aws: None) -> None:
     with pytest.raises(UnknownStackError, match="no-such-stack"):
         main("no-such-stack")
 

@@ -1,16 +1,18 @@
 """Templates as Python reads them, for the tests of their rules."""
 
-from collections.abc import Mapping
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from samtranslator.translator.transform import (  # type: ignore[import-untyped]  # has no types
-    transform,
-)
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
 REPOSITORY = Path(__file__).parents[2]
+_SAM_PYTHON = REPOSITORY / ".venv/sam/bin/python"
+
+Resources = dict[str, dict[str, Any]]
 
 
 class CloudFormationLoader(yaml.SafeLoader):
@@ -30,7 +32,7 @@ CloudFormationLoader.add_multi_constructor("!", _construct)
 
 
 def load(path: str) -> dict[str, Any]:
-    """The template at a path of the repository."""
+    """Return the template at a path of the repository."""
     text = (REPOSITORY / path).read_text(encoding="utf-8")
     # A SafeLoader with more tags is still one.
     template: dict[str, Any] = yaml.load(text, CloudFormationLoader)  # noqa: S506
@@ -38,12 +40,14 @@ def load(path: str) -> dict[str, Any]:
 
 
 TEMPLATE = load("template.yaml")
+MONITORING = load("monitoring.yaml")
 PARAMETERS = TEMPLATE["Parameters"]
-RESOURCES = TEMPLATE["Resources"]
+# Of both templates: no logical id is in both.
+RESOURCES: Resources = TEMPLATE["Resources"] | MONITORING["Resources"]
 
 
 def function(name: str) -> dict[str, Any]:
-    """A function's properties, those for all functions included."""
+    """Return a function's properties, those of all functions included."""
     own, shared = RESOURCES[name]["Properties"], TEMPLATE["Globals"]["Function"]
     variables = shared["Environment"]["Variables"] | own.get("Environment", {}).get("Variables", {})
     return {**shared, **own, "Environment": {"Variables": variables}}
@@ -57,49 +61,101 @@ def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def statements(name: str) -> list[dict[str, Any]]:
-    """What a function's role allows, whatever the parameters are."""
-    own = [each for policy in function(name)["Policies"] for each in policy["Statement"]]
-    return [each for each in own if "If" not in each]
+FUNCTIONS = tuple(resources_of_type("AWS::Serverless::Function"))
 
 
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def expanded(
-    *, values_put_in: bool = False, layer: str = "s3://bucket/layer", **parameters: str
-) -> dict[str, dict[str, Any]]:
-    """The resources that SAM's transform makes of the template, as AWS calls it.
+class Deployment(NamedTuple):
+    """Values of parameters that differ from their defaults, and the layer's content."""
 
-    With `values_put_in`, after AWS::LanguageExtensions has put the parameters' values in.
-    """
-    template = yaml_parse((REPOSITORY / "template.yaml").read_text(encoding="utf-8"))
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/functions"
-        if resource["Type"] == "AWS::Serverless::LayerVersion":
-            resource["Properties"]["ContentUri"] = layer
-    template["Globals"]["Function"].pop("CodeUri")
-    template["Transform"] = "AWS::Serverless-2016-10-31"
-    if values_put_in:
-        defaults = {name: each.get("Default") for name, each in PARAMETERS.items()}
-        template["Globals"] = _with_values(template["Globals"], defaults | parameters)
-        template["Resources"] = _with_values(template["Resources"], defaults | parameters)
-    resources: dict[str, dict[str, Any]] = transform(template, parameters, _NoPolicies())[
-        "Resources"
-    ]
+    parameters: tuple[tuple[str, str], ...] = ()
+    layer: str = "s3://bucket/layer"
+
+
+def expanded(*, layer: str = Deployment().layer, **parameters: str) -> Resources:
+    """Return the resources that AWS makes of the template."""
+    (resources,) = expand([Deployment(tuple(sorted(parameters.items())), layer)])
     return resources
 
 
-def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
-    if isinstance(node, dict):
-        if node.keys() == {"Ref"} and node["Ref"] in values:
-            return str(values[node["Ref"]])
-        return {key: _with_values(each, values) for key, each in node.items()}
-    return [_with_values(each, values) for each in node] if isinstance(node, list) else node
+def expand(deployments: Sequence[Deployment]) -> list[Resources]:
+    """Expand the template for each deployment with the transforms' own code."""
+    return _expand(tuple(deployments))
 
 
-class _NoPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
+@cache
+def _expand(deployments: tuple[Deployment, ...]) -> list[Resources]:
+    wanted = [{"parameters": dict(each.parameters), "layer": each.layer} for each in deployments]
+    run = subprocess.run(
+        [str(_SAM_PYTHON), str(Path(__file__).with_name("transforms.py"))],
+        input=json.dumps(wanted),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    resources: list[Resources] = json.loads(run.stdout, object_hook=_short_form)
+    return resources
+
+
+def _short_form(node: dict[str, Any]) -> dict[str, Any]:
+    """Write a function as `load` does."""
+    match node:
+        case {"Fn::GetAtt": [str(name), str(attribute)]} if len(node) == 1:
+            return {"GetAtt": f"{name}.{attribute}"}
+    return {name.removeprefix("Fn::"): each for name, each in node.items()}
+
+
+def statements(name: str, **parameters: str) -> list[dict[str, Any]]:
+    """Return what a function's role allows and denies, AWS's managed policies left out."""
+    resources = expanded(**parameters)
+    role = f"{name}Role"
+    documents = [each["PolicyDocument"] for each in resources[role]["Properties"]["Policies"]]
+    documents += [
+        each["Properties"]["PolicyDocument"]
+        for each in resources.values()
+        if each["Type"] == "AWS::IAM::Policy"
+        and {"Ref": role} in each["Properties"]["Roles"]
+        and (each.get("Condition") != "HasKmsKey" or "KmsKeyArn" in parameters)
+    ]
+    return [each for document in documents for each in document["Statement"]]
+
+
+def allowed(name: str, **parameters: str) -> dict[str, list[Any]]:
+    """Return the resources of each action that a function's own policies allow."""
+    actions: dict[str, list[Any]] = {}
+    for statement in statements(name, **parameters):
+        if statement["Effect"] == "Allow":
+            for action in as_list(statement["Action"]):
+                # The policy template's name for SendMessage and its batches.
+                actions.setdefault(action.removesuffix("*"), []).extend(
+                    _arn(each) for each in as_list(statement["Resource"])
+                )
+    return actions
+
+
+def _arn(resource: Any) -> Any:
+    """Return the ARN that a policy template of SAM builds from a name."""
+    match resource:
+        case {"Sub": [str(_), {**names}]} if len(names) == 1:
+            (value,) = names.values()
+            match value:
+                case {"GetAtt": str(attribute)} if attribute.endswith((".QueueName", ".TopicName")):
+                    return {"GetAtt": attribute.split(".")[0] + ".Arn"}
+            return value
+    return resource
+
+
+def references(node: Any) -> set[str]:
+    """Return the names that a part of a template refers to, in whatever way."""
+    match node:
+        case {"Ref": str(name)}:
+            return {name}
+        case Mapping():
+            return set().union(*(references(each) for each in node.values()))
+        case list():
+            return set().union(*(references(each) for each in node))
+    return set()

@@ -8,27 +8,14 @@ import sys
 from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.loaders import Loader
 
-from tests.infrastructure.test_template import ENVIRONMENT
+from tests.infrastructure.test_settings import ENVIRONMENT
 
 REPOSITORY = Path(__file__).parents[2]
-OPERATIONS = {
-    "dynamodb": {
-        "BatchGetItem",
-        "GetItem",
-        "PutItem",
-        "TransactWriteItems",
-        "UpdateItem",
-    },
-    "secretsmanager": {"GetSecretValue"},
-    "sns": {"Publish", "PublishBatch"},
-    "sqs": {"SendMessage", "SendMessageBatch"},
-}
-SERVICES = OPERATIONS.keys()
+SERVICES = {"dynamodb", "secretsmanager", "sns", "sqs"}
 # Regions may open that this version of botocore does not know.
 NEW_REGIONS = {"aws": ["eu-new-9"], "aws-cn": ["cn-new-9"], "aws-us-gov": ["us-gov-new-9"]}
 # PEP 552: the interpreter's magic number, then the flags: named by a hash, and that not checked.
@@ -123,10 +110,6 @@ def run_from(built: Artifacts, program: str, *arguments: str) -> "subprocess.Com
     )
 
 
-def data(built: Artifacts, name: str) -> Any:
-    return json.loads((built.packages / "botocore/data" / name).read_bytes())
-
-
 class TestBytecode:
     def test_is_there_for_every_module(self, built: Artifacts) -> None:
         modules = built.files("*.py")
@@ -188,14 +171,6 @@ class TestSdkData:
 
         assert {name for name in folders if "." not in name} == SERVICES
 
-    def test_has_the_addresses_of_these_services_everywhere(self, built: Artifacts) -> None:
-        partitions = data(built, "endpoints.json")["partitions"]
-        aws = next(each for each in partitions if each["partition"] == "aws")
-
-        assert aws["services"].keys() == SERVICES
-        assert "eu-west-1" in aws["regions"]
-        assert all(each["services"].keys() <= SERVICES for each in partitions)
-
     def test_sends_calls_where_the_whole_data_does_in_every_region(self, built: Artifacts) -> None:
         partitions = Loader().load_data("partitions")["partitions"]
         regions = [
@@ -216,25 +191,3 @@ class TestSdkData:
         assert len(regions) > 40
         assert len(json.loads(whole.stdout)) == len(regions) * len(SERVICES)
         assert json.loads(trimmed.stdout) == json.loads(whole.stdout)
-
-    @pytest.mark.parametrize("service", SERVICES)
-    def test_describes_the_operations_in_use_and_all_of_their_shapes(
-        self, built: Artifacts, service: str
-    ) -> None:
-        (path,) = (built.packages / "botocore/data" / service).glob("*/service-2.json")
-        model = json.loads(path.read_bytes())
-
-        assert model["operations"].keys() == OPERATIONS[service]
-        assert _references(model) == model["shapes"].keys()
-
-    def test_has_no_prose(self, built: Artifacts) -> None:
-        models = built.files("service-2.json")
-
-        assert len(models) == len(SERVICES)
-        assert not any('"documentation":"' in path.read_text() for path in models)
-
-
-def _references(node: Any) -> set[str]:
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    own = {node["shape"]} if isinstance(node, dict) and "shape" in node else set()
-    return own.union(*(_references(child) for child in children))

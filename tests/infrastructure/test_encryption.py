@@ -8,12 +8,13 @@ import pytest
 
 from tests.documents import key_policy
 from tests.infrastructure.template import (
+    MONITORING,
     PARAMETERS,
     RESOURCES,
     TEMPLATE,
     as_list,
-    function,
     resources_of_type,
+    statements,
 )
 
 KEY = {"Ref": "KmsKeyArn"}
@@ -31,6 +32,7 @@ class TestWithTheGivenKey:
     def test_is_whatever_can_be(self) -> None:
         """A resource that is added must be encrypted too, or be none that keeps anything."""
         encrypted = {name for name, each in RESOURCES.items() if "HasKmsKey" in repr(each)}
+        encrypted -= {"KmsKeyPolicy"}
         keeping = (
             "AWS::DynamoDB::Table",
             "AWS::Logs::LogGroup",
@@ -39,9 +41,7 @@ class TestWithTheGivenKey:
             "AWS::SecretsManager::Secret",
         )
 
-        assert encrypted - FUNCTIONS.keys() == {
-            name for name, each in RESOURCES.items() if each["Type"] in keeping
-        }
+        assert encrypted == {name for name, each in RESOURCES.items() if each["Type"] in keeping}
 
     @pytest.mark.parametrize(
         ("arn", "allowed"),
@@ -61,37 +61,31 @@ class TestWithTheGivenKey:
 
     def test_is_a_choice(self) -> None:
         assert PARAMETERS["KmsKeyArn"]["Default"] == ""
-        assert TEMPLATE["Conditions"]["HasKmsKey"] == {"Not": [{"Equals": [KEY, ""]}]}
+        for template in (TEMPLATE, MONITORING):
+            assert template["Conditions"]["HasKmsKey"] == {"Not": [{"Equals": [KEY, ""]}]}
 
     @pytest.mark.parametrize("name", FUNCTIONS)
     def test_a_function_may_use_that_key_through_these_services_and_no_other(
         self, name: str
     ) -> None:
-        (conditional,) = [
-            each["If"]
-            for policy in function(name)["Policies"]
-            for each in policy["Statement"]
-            if "If" in each
-        ]
-        condition, statement, otherwise = conditional
-        # The one that checks the key writes to no queue and no topic.
-        writes = name != "CheckKeyFunction"
+        arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        (statement,) = [each for each in statements(name, KmsKeyArn=arn) if "kms:" in repr(each)]
 
-        assert (condition, otherwise) == ("HasKmsKey", NOTHING)
         assert statement == {
             "Sid": "UseTheKmsKey",
             "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey"] if writes else "kms:Decrypt",
-            "Resource": KEY,
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": arn,
             "Condition": {
                 "StringEquals": {
                     "kms:ViaService": [
-                        {"Sub": f"{service}.${{AWS::Region}}.amazonaws.com"}
-                        for service in ("dynamodb", "secretsmanager", *(("sns", "sqs") * writes))
+                        f"{service}.${{AWS::Region}}.amazonaws.com"
+                        for service in ("dynamodb", "secretsmanager", "sns", "sqs")
                     ]
                 }
             },
         }
+        assert not [each for each in statements(name) if "kms:" in repr(each)]
 
 
 @pytest.mark.parametrize("name", QUEUES)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.template import PARAMETERS, RESOURCES, TEMPLATE, function, load
+from tests.infrastructure.template import FUNCTIONS, PARAMETERS, TEMPLATE, function, load
 
 NETWORK = load("examples/fixed-address/template.yaml")
 PARTS = NETWORK["Resources"]
-FUNCTIONS = ("ReinviteUserFunction", "SweepInvitationsFunction", "CheckKeyFunction")
 
 
 def parts_of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -64,17 +63,6 @@ class TestFunctions:
         self, parameter: str, value: str, allowed: bool
     ) -> None:
         assert bool(re.fullmatch(PARAMETERS[parameter]["AllowedPattern"], value)) is allowed
-
-    def test_have_no_use_of_the_permissions_that_the_service_needs(self) -> None:
-        """SAM gives them to each function with a VpcConfig, whatever its condition says."""
-        policy = RESOURCES["NetworkInterfacePolicy"]["Properties"]
-        (statement,) = policy["PolicyDocument"]["Statement"]
-
-        assert policy["Roles"] == [{"Ref": f"{name}Role"} for name in FUNCTIONS]
-        assert (statement["Effect"], statement["Action"]) == ("Deny", "ec2:*")
-        assert statement["Resource"] == "*"
-        # The key is on what a function's code calls, and on nothing that the service calls for it.
-        assert statement["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
 
 
 class TestNetwork:

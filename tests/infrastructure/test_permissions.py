@@ -1,11 +1,19 @@
-"""Who may do what: nothing is public, goes over plain http or is allowed wholesale."""
+"""Permissions: nothing is public, goes over plain http or is allowed wholesale."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.infrastructure.template import RESOURCES, as_list, resources_of_type
+from tests.infrastructure.template import (
+    FUNCTIONS,
+    REPOSITORY,
+    RESOURCES,
+    as_list,
+    expanded,
+    resources_of_type,
+    statements,
+)
 
 IN_THE_CLEAR = {"Bool": {"aws:SecureTransport": "false"}}
 # SNS takes these in a topic's policy and refuses `sns:*`, which means more than topics.
@@ -26,6 +34,9 @@ TOPIC_ACTIONS = {
 
 # Actions on resources that have no name to give, and why.
 UNNAMED_RESOURCES: dict[str, str] = {"sts:AssumeRole": "In a role's own policy: this role."}
+# The code needs none of these; SAM's managed policies allow them to the roles on all resources.
+DENIED_TO_CODE = {"ec2:*", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 class Statement(NamedTuple):
@@ -34,7 +45,7 @@ class Statement(NamedTuple):
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy document of the template, wherever it stands."""
+    """Yield every policy document of the templates, wherever it stands."""
 
     def below(name: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(node, dict) and "Statement" in node:
@@ -59,7 +70,7 @@ ALLOWING = {where: body for where, body in STATEMENTS if body["Effect"] == "Allo
 DENYING = {
     where: body
     for where, body in STATEMENTS
-    if body["Effect"] == "Deny" and "NetworkInterfacePolicy" not in where
+    if body["Effect"] == "Deny" and "FunctionCodePolicy" not in where
 }
 RESOURCE_POLICIES = {
     name: each["Properties"]
@@ -72,10 +83,10 @@ def test_the_statements_are_found() -> None:
     assert {where.split()[0] for where, _ in STATEMENTS} == {
         "ReinviteUserFunction",
         "SweepInvitationsFunction",
-        "SweepScheduleRole",
         "CheckKeyFunction",
-        "CheckKeyScheduleRole",
-        "NetworkInterfacePolicy",
+        "ScheduleRole",
+        "FunctionCodePolicy",
+        "KmsKeyPolicy",
         *RESOURCE_POLICIES,
     }
 
@@ -95,9 +106,47 @@ def test_a_resource_that_is_allowed_is_named(where: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_own_policies_name_actions_and_resources(name: str) -> None:
+    """As SAM expands its policy templates."""
+    own = [each for each in statements(name, KmsKeyArn=KEY_ARN) if each["Effect"] == "Allow"]
+
+    # The template's name for SendMessage and its batches, which are the same permission.
+    actions = {action for each in own for action in as_list(each["Action"])} - {"sqs:SendMessage*"}
+    assert "*" not in repr(actions)
+    assert "*" not in repr([each["Resource"] for each in own])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_code_may_neither_poll_queues_nor_make_network_interfaces(name: str) -> None:
+    """The Lambda service may, by SAM's managed policies: it polls and connects for the function."""
+    managed = str(expanded()[f"{name}Role"]["Properties"]["ManagedPolicyArns"])
+    (denied,) = [each for each in statements(name) if each["Effect"] == "Deny"]
+
+    assert set(denied["Action"]) == DENIED_TO_CODE
+    assert denied["Resource"] == "*"
+    # Lambda sets the key on calls of the code, and on none of its own calls to SQS and EC2.
+    assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+    assert ("AWSLambdaSQSQueueExecutionRole" in managed) is (name != "CheckKeyFunction")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_role_has_no_managed_policy_but_those_of_lambda(name: str) -> None:
+    managed = {
+        each.rsplit("/", 1)[-1]
+        for each in expanded()[f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+    }
+
+    assert managed <= {
+        "AWSLambdaBasicExecutionRole",
+        "AWSLambdaSQSQueueExecutionRole",
+        "AWSLambdaVPCAccessExecutionRole",
+    }
+
+
 @pytest.mark.parametrize("where", ALLOWING)
 def test_nobody_is_let_in_but_a_service_on_behalf_of_this_stack_or_account(where: str) -> None:
-    """Who is of the account needs a policy of their own; a service would come for anybody."""
+    """A principal of the account needs an IAM policy; a service would come for anybody."""
     statement = ALLOWING[where]
     if "Principal" not in statement:
         # A role's own policy.
@@ -151,10 +200,18 @@ def test_alarms_may_be_published_and_results_only_by_who_has_a_policy_of_their_o
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_what_checkov_is_told_to_overlook_has_a_reason(name: str) -> None:
+def test_checkovs_exception_for_a_resource_has_a_reason(name: str) -> None:
     skipped = RESOURCES[name].get("Metadata", {}).get("checkov", {}).get("skip", [])
 
     assert [each for each in skipped if len(each["comment"].split()) < 5] == []
+
+
+def test_checkovs_exception_for_all_resources_has_a_reason() -> None:
+    lines = (REPOSITORY / ".checkov.yaml").read_text(encoding="utf-8").splitlines()
+    exceptions = [place for place, line in enumerate(lines) if line.startswith("  - ")]
+
+    assert exceptions
+    assert all(lines[place - 1].startswith("  # ") for place in exceptions)
 
 
 def denied_in_the_clear(kind: str, attached: str, document: str) -> set[tuple[str, str]]:

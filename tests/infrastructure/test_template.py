@@ -7,25 +7,16 @@ from typing import Any
 
 import pytest
 
-from invitations.config import (
-    FUNCTION_TIMEOUT_SECONDS,
-    MAX_PARTOO_TIMEOUT_SECONDS,
-    Config,
-    ReinviteConfig,
-    SweepConfig,
-)
-from invitations.errors import ConfigurationError
-from invitations.gate import BATCH_SIZE, QUOTA_PERIOD_SECONDS
-from invitations.sweeps import HOLD_SECONDS
 from tests.infrastructure.template import (
+    FUNCTIONS,
     PARAMETERS,
     REPOSITORY,
     RESOURCES,
     TEMPLATE,
-    as_list,
+    allowed,
+    expanded,
     function,
-    resources_of_type,
-    statements,
+    references,
 )
 
 FOURTEEN_DAYS = 14 * 86_400
@@ -33,55 +24,21 @@ SAMCONFIG = tomllib.loads((REPOSITORY / "samconfig.toml").read_text(encoding="ut
 
 FUNCTION = function("ReinviteUserFunction")
 SWEEP_FUNCTION = function("SweepInvitationsFunction")
-REQUEST_QUEUE = RESOURCES["RequestQueue"]["Properties"]
-DEAD_LETTER_QUEUE = RESOURCES["DeadLetterQueue"]["Properties"]
-QUEUE_EVENT = FUNCTION["Events"]["Requests"]["Properties"]
+# Each queue that the function reads, and the name of its event.
+WORK_QUEUES = {"Requests": "RequestQueue", "Retries": "RetryQueue", "Bulk": "BulkQueue"}
+BATCH_SIZE = 10
 TABLE = RESOURCES["InvitationTable"]["Properties"]
 VARIABLES = FUNCTION["Environment"]["Variables"]
 
+TABLE_ARN = {"GetAtt": "InvitationTable.Arn"}
 DEAD_LETTER_QUEUE_ARN = {"GetAtt": "DeadLetterQueue.Arn"}
 REQUEST_QUEUE_ARN = {"GetAtt": "RequestQueue.Arn"}
 SECRET_ARN = {"If": ["MakesSecret", {"GetAtt": "ApiKeySecret.Id"}, {"Ref": "ApiKeySecretArn"}]}
-
-SWEEP_NUMBERS = {
-    "SWEEP_MIN_AGE_HOURS": "SweepMinAgeHours",
-    "SWEEP_MAX_INVITES": "SweepMaxInvites",
-    "SWEEP_MAX_USERS": "SweepMaxUsers",
-}
-NUMBERS = {
-    "PARTOO_TIMEOUT_SECONDS": "PartooTimeoutSeconds",
-    "INVITE_WINDOW_SECONDS": "InviteWindowSeconds",
-    "REQUESTS_PER_MINUTE": "RequestsPerMinute",
-    "MAX_ATTEMPTS": "MaxAttempts",
-    "HISTORY_DAYS": "HistoryDays",
-}
-ENVIRONMENT = {
-    "PARTOO_BASE_URL": PARAMETERS["PartooBaseUrl"]["Default"],
-    "USER_ID_PATH": PARAMETERS["UserIdPath"]["Default"],
-    "TABLE_NAME": "table",
-    "REQUEST_QUEUE_URL": "queue",
-    "DEAD_LETTER_QUEUE_URL": "dead",
-    "RESULT_TOPIC_ARN": "topic",
-    "API_KEY_SECRET_ARN": "secret",
-    **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in NUMBERS.items()},
-}
-SWEEP_ENVIRONMENT = ENVIRONMENT | {
-    "SWEEP_QUEUE_URL": "sweeps",
-    "SWEEP_ROLES": PARAMETERS["SweepRoles"]["Default"],
-    **{name: str(PARAMETERS[parameter]["Default"]) for name, parameter in SWEEP_NUMBERS.items()},
-}
+CREATED_SECRET_ARN = {"GetAtt": "ApiKeySecret.Id"}
 
 
-METRICS_NAMESPACE = "METRICS_NAMESPACE"
-
-
-def is_valid(environment: dict[str, str]) -> bool:
-    try:
-        ReinviteConfig.from_environment(ENVIRONMENT | environment)
-        SweepConfig.from_environment(SWEEP_ENVIRONMENT | environment)
-    except ConfigurationError:
-        return False
-    return True
+def arn(name: str) -> dict[str, str]:
+    return {"GetAtt": f"{name}.Arn"}
 
 
 class TestParameters:
@@ -92,7 +49,8 @@ class TestParameters:
             "PartooTimeoutSeconds": 10,
             "RequestsPerMinute": 300,
             "InviteWindowSeconds": 300,
-            "MaxAttempts": 8,
+            "MaxAttempts": 10,
+            "UserDailyLimit": 5,
             "HistoryDays": 90,
             "EventBusName": "default",
             "PendingEventSource": "crm",
@@ -104,9 +62,12 @@ class TestParameters:
             "SweepMaxInvites": 3,
             "SweepMaxUsers": 0,
             "SweepRoles": "",
+            "SweepOrgIds": "",
+            "SweepFirstInvitation": "true",
             "AlarmEmail": "",
             "Tracing": "Disabled",
             "GradualDeployment": "false",
+            "DeletionProtection": "false",
             "SubnetIds": "",
             "SecurityGroupIds": "",
             "KmsKeyArn": "",
@@ -124,113 +85,108 @@ class TestParameters:
         )
 
     def test_that_are_numbers_have_bounds(self) -> None:
-        numbers = {name for name, each in PARAMETERS.items() if each["Type"] == "Number"}
+        numbers = [each for each in PARAMETERS.values() if each["Type"] == "Number"]
 
-        assert numbers == {*NUMBERS.values(), *SWEEP_NUMBERS.values()}
-        assert all({"MinValue", "MaxValue"} <= PARAMETERS[name].keys() for name in numbers)
+        assert len(numbers) == 9
+        assert all({"MinValue", "MaxValue"} <= each.keys() for each in numbers)
 
-    def test_with_their_defaults_start_the_function(self) -> None:
-        assert is_valid(ENVIRONMENT)
+    @pytest.mark.parametrize("name", PARAMETERS)
+    def test_are_used(self, name: str) -> None:
+        parts = {key: each for key, each in TEMPLATE.items() if key not in ("Metadata", "Rules")}
 
-    @pytest.mark.parametrize(("variable", "parameter"), [*NUMBERS.items(), *SWEEP_NUMBERS.items()])
-    def test_that_are_numbers_have_the_bounds_of_the_code(
-        self, variable: str, parameter: str
+        assert name in references(parts) or f"${{{name}}}" in repr(parts)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "is_allowed"),
+        [
+            ("SweepRoles", "", True),
+            ("SweepRoles", "PUBLISHER", True),
+            ("SweepRoles", "ORG_ADMIN,GROUP_MANAGER", True),
+            ("SweepRoles", "A_ROLE_OF_TOMORROW", True),
+            ("SweepRoles", "publisher", False),
+            ("SweepRoles", "_ADMIN", False),
+            ("SweepRoles", "PUBLISHER,", False),
+            ("SweepRoles", "PUBLISHER, PROVIDER", False),
+            ("SweepOrgIds", "", True),
+            ("SweepOrgIds", "42,Org_b-7", True),
+            ("SweepOrgIds", "42,", False),
+            ("SweepOrgIds", "42, 43", False),
+            ("SweepOrgIds", "42&page=2", False),
+        ],
+    )
+    def test_that_are_lists_take_words_with_commas_between_them(
+        self, name: str, value: str, is_allowed: bool
     ) -> None:
-        least, most = PARAMETERS[parameter]["MinValue"], PARAMETERS[parameter]["MaxValue"]
-        at_and_beyond = [least - 1, least, most, most + 1]
+        pattern = PARAMETERS[name]["AllowedPattern"]
 
-        assert [is_valid(ENVIRONMENT | {variable: str(each)}) for each in at_and_beyond] == [
-            False,
-            True,
-            True,
-            False,
-        ]
+        assert bool(re.fullmatch(pattern, value)) is is_allowed
 
     @pytest.mark.parametrize(
-        ("url", "allowed"),
-        [
-            ("https://api.partoo.co/v2", True),
-            ("https://api.sandbox.partoo.co/v2", True),
-            ("https://proxy.example.com:8443/partoo/v2/", True),
-            ("http://127.0.0.1:8080/v2", True),
-            ("http://localhost:8080", True),
-            ("http://[::1]:8080/v2", True),
-            ("http://api.partoo.co/v2", False),
-            ("http://127.0.0.1.example.com/v2", False),
-            ("https://key@api.partoo.co/v2", False),
-            ("https://api.partoo.co/v2?key=1", False),
-            ("https://api.partoo.co/v2#top", False),
-            ("https://api.partoo.co/v 2", False),
-            ("https://api.partoo.co:port/v2", False),
-            ("https://api.partoo.co/%76%32", False),
-            ("https://", False),
-            ("", False),
-        ],
+        "name", ["GradualDeployment", "DeletionProtection", "SweepFirstInvitation"]
     )
-    def test_allow_the_base_urls_that_the_code_takes(self, url: str, allowed: bool) -> None:
-        pattern = PARAMETERS["PartooBaseUrl"]["AllowedPattern"]
-
-        assert bool(re.fullmatch(pattern, url)) is allowed
-        assert is_valid(ENVIRONMENT | {"PARTOO_BASE_URL": url}) is allowed
-
-    @pytest.mark.parametrize(
-        ("roles", "allowed"),
-        [
-            ("", True),
-            ("PUBLISHER", True),
-            ("ORG_ADMIN,GROUP_MANAGER", True),
-            ("OWNER", False),
-            ("PUBLISHER,", False),
-            ("PUBLISHER, PROVIDER", False),
-            ("PUBLISHERPROVIDER", False),
-        ],
-    )
-    def test_allow_the_roles_that_the_vendor_has(self, roles: str, allowed: bool) -> None:
-        pattern = PARAMETERS["SweepRoles"]["AllowedPattern"]
-
-        assert bool(re.fullmatch(pattern, roles)) is allowed
-        if allowed:
-            assert is_valid({"SWEEP_ROLES": roles})
+    def test_that_are_switches_take_true_and_false(self, name: str) -> None:
+        assert PARAMETERS[name]["AllowedValues"] == ["true", "false"]
 
 
 class TestQueues:
-    def test_the_visibility_outlasts_six_executions(self) -> None:
-        assert REQUEST_QUEUE["VisibilityTimeout"] >= 6 * FUNCTION["Timeout"]
+    @pytest.mark.parametrize("name", WORK_QUEUES.values())
+    def test_visibility_outlasts_six_executions(self, name: str) -> None:
+        queue = RESOURCES[name]["Properties"]
 
-    @pytest.mark.parametrize("queue", [REQUEST_QUEUE, DEAD_LETTER_QUEUE])
-    def test_keep_a_message_as_long_as_possible(self, queue: dict[str, Any]) -> None:
-        assert queue["MessageRetentionPeriod"] == FOURTEEN_DAYS
+        assert queue["VisibilityTimeout"] >= 6 * FUNCTION["Timeout"]
 
-    def test_the_history_outlasts_a_message_in_both(self) -> None:
+    @pytest.mark.parametrize("name", [*WORK_QUEUES.values(), "DeadLetterQueue"])
+    def test_keep_a_message_as_long_as_possible(self, name: str) -> None:
+        assert RESOURCES[name]["Properties"]["MessageRetentionPeriod"] == FOURTEEN_DAYS
+
+    def test_history_outlasts_a_message_in_two_queues(self) -> None:
         assert PARAMETERS["HistoryDays"]["MinValue"] * 86_400 > 2 * FOURTEEN_DAYS
 
-    def test_what_is_received_too_often_rests_in_the_dead_letter_queue(self) -> None:
-        policy = REQUEST_QUEUE["RedrivePolicy"]
+    @pytest.mark.parametrize("name", WORK_QUEUES.values())
+    def test_message_received_too_often_rests_in_dead_letter_queue(self, name: str) -> None:
+        queue = RESOURCES[name]["Properties"]
+        policy = queue["RedrivePolicy"]
 
         assert policy["deadLetterTargetArn"] == DEAD_LETTER_QUEUE_ARN
-        assert policy["maxReceiveCount"] * REQUEST_QUEUE["VisibilityTimeout"] >= 2 * 3600
+        assert policy["maxReceiveCount"] * queue["VisibilityTimeout"] >= 2 * 3600
 
-    def test_a_message_that_failed_is_reported_alone(self) -> None:
-        assert QUEUE_EVENT["Queue"] == REQUEST_QUEUE_ARN
-        assert QUEUE_EVENT["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    @pytest.mark.parametrize(("event", "queue"), WORK_QUEUES.items())
+    def test_are_read_in_batches_that_report_their_failures(self, event: str, queue: str) -> None:
+        properties = FUNCTION["Events"][event]["Properties"]
 
-    def test_a_batch_is_what_the_code_carries_out_side_by_side(self) -> None:
-        assert QUEUE_EVENT["BatchSize"] == BATCH_SIZE
+        # What comes back from a wait is gathered; new requests are not.
+        gathers = {"MaximumBatchingWindowInSeconds": 1} if event == "Retries" else {}
+        assert properties == gathers | {
+            "Queue": arn(queue),
+            "BatchSize": BATCH_SIZE,
+            "ScalingConfig": {"MaximumConcurrency": 5},
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        }
 
-    def test_those_who_come_back_together_are_carried_out_together(self) -> None:
-        assert QUEUE_EVENT["MaximumBatchingWindowInSeconds"] == 1
+    def test_are_all_read(self) -> None:
+        assert FUNCTION["Events"].keys() == WORK_QUEUES.keys()
 
-    def test_waiting_on_the_queue_is_not_taken_for_a_loop(self) -> None:
-        """AWS ends what it takes for one after sixteen rounds of function and queue."""
+    def test_deferring_is_not_taken_for_a_loop(self) -> None:
+        """Lambda's detection stops sixteen rounds of a function and a queue."""
         assert FUNCTION["RecursiveLoop"] == SWEEP_FUNCTION["RecursiveLoop"] == "Allow"
 
-    def test_are_read_by_few_executions_but_by_enough_for_the_quota(self) -> None:
-        side_by_side = QUEUE_EVENT["ScalingConfig"]["MaximumConcurrency"] * BATCH_SIZE
-        quota = PARAMETERS["RequestsPerMinute"]["Default"] / QUOTA_PERIOD_SECONDS
+    def test_are_read_by_few_executions_but_enough_for_the_quota(self) -> None:
+        source = FUNCTION["Events"]["Requests"]["Properties"]
+        side_by_side = source["ScalingConfig"]["MaximumConcurrency"] * BATCH_SIZE
+        quota = PARAMETERS["RequestsPerMinute"]["Default"] / 60
 
         assert quota * 5 <= side_by_side <= quota * 10
 
-    def test_take_messages_of_the_rule_of_the_accounts_topics_and_of_nobody_else(self) -> None:
+    def test_internal_queues_admit_no_service_and_no_other_account(self) -> None:
+        policy = RESOURCES["InternalQueuesPolicy"]["Properties"]
+        names = ("RetryQueue", "BulkQueue", "SweepQueue", "SweepDeadLetterQueue")
+        (statement,) = policy["PolicyDocument"]["Statement"]
+
+        assert policy["Queues"] == [{"Ref": name} for name in names]
+        assert statement["Effect"] == "Deny"
+        assert statement["Resource"] == [arn(name) for name in names]
+
+    def test_request_queue_admits_the_rule_and_the_accounts_topics_alone(self) -> None:
         policy = RESOURCES["PendingEventRulePolicy"]["Properties"]
         [statement, topics] = [
             each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"
@@ -273,103 +229,97 @@ class TestRule:
         assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
 
 
-class TestFunction:
-    def test_lasts_as_long_as_the_code_believes(self) -> None:
-        assert FUNCTION["Timeout"] == FUNCTION_TIMEOUT_SECONDS
-
-    def test_has_time_for_the_longest_call_and_its_record(self) -> None:
-        longest = PARAMETERS["PartooTimeoutSeconds"]["MaxValue"]
-        environment = ENVIRONMENT | {"PARTOO_TIMEOUT_SECONDS": str(longest)}
-
-        shared = ReinviteConfig.from_environment(environment).shared
-
-        assert longest == MAX_PARTOO_TIMEOUT_SECONDS
-        assert shared.call_budget_seconds < FUNCTION["Timeout"]
-
-    def test_is_given_every_variable_that_the_code_reads_and_no_other(self) -> None:
-        names = {*Config._fields, *ReinviteConfig._fields} - {"shared"}
-
-        assert VARIABLES.keys() == {METRICS_NAMESPACE, *(name.upper() for name in names)}
-        assert ENVIRONMENT.keys() == {name.upper() for name in names}
-
-    def test_that_sweeps_is_given_every_variable_that_its_code_reads_and_no_other(self) -> None:
-        own = {
-            name if name == "sweep_queue_url" else f"sweep_{name}"
-            for name in SweepConfig._fields
-            if name != "shared"
-        }
-        names = {*Config._fields, *own}
-
-        assert SWEEP_FUNCTION["Environment"]["Variables"].keys() == {
-            METRICS_NAMESPACE,
-            *(name.upper() for name in names),
-        }
-
-    @pytest.mark.parametrize(
-        ("variable", "value"),
-        [
-            ("PARTOO_BASE_URL", {"Ref": "PartooBaseUrl"}),
-            ("USER_ID_PATH", {"Ref": "UserIdPath"}),
-            ("TABLE_NAME", {"Ref": "InvitationTable"}),
-            ("REQUEST_QUEUE_URL", {"Ref": "RequestQueue"}),
-            ("DEAD_LETTER_QUEUE_URL", {"Ref": "DeadLetterQueue"}),
-            ("RESULT_TOPIC_ARN", {"Ref": "ResultTopic"}),
-            ("API_KEY_SECRET_ARN", SECRET_ARN),
-            *[(variable, {"Ref": parameter}) for variable, parameter in NUMBERS.items()],
-        ],
-    )
-    def test_is_given_the_right_value(self, variable: str, value: dict[str, Any]) -> None:
-        assert VARIABLES[variable] == value
-
-    def test_keeps_what_an_asynchronous_invocation_could_not_do(self) -> None:
+class TestFunctions:
+    def test_keep_failed_asynchronous_invocations(self) -> None:
         assert FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": DEAD_LETTER_QUEUE_ARN}
 
-    @pytest.mark.parametrize("function", [FUNCTION, SWEEP_FUNCTION], ids=["reinvite", "sweep"])
-    def test_exists_where_the_handler_says(self, function: dict[str, Any]) -> None:
-        for handler in function["Handler"]["If"][1:]:
-            module, _, name = handler.rpartition(".")
-            source = REPOSITORY / function["CodeUri"] / (module.replace(".", "/") + ".py")
+    @pytest.mark.parametrize(
+        ("name", "handler"),
+        [
+            ("ReinviteUserFunction", "reinvite_user.app.handler"),
+            ("SweepInvitationsFunction", "sweep_invitations.app.handler"),
+            ("CheckKeyFunction", "check_key.app.handler"),
+        ],
+    )
+    def test_have_one_handler_each(self, name: str, handler: str) -> None:
+        assert function(name)["Handler"] == handler
 
-            assert re.search(rf"^(def )?{name}\b", source.read_text(encoding="utf-8"), re.MULTILINE)
-
-    def test_runs_on_the_newest_python_of_the_cheaper_processor(self) -> None:
+    def test_run_on_the_newest_python_of_the_cheaper_processor(self) -> None:
         settings = TEMPLATE["Globals"]["Function"]
 
         assert (settings["Runtime"], settings["Architectures"]) == ("python3.13", ["arm64"])
-        for name in ("ReinviteUserFunction", "SweepInvitationsFunction"):
+        for name in FUNCTIONS:
             assert not {"Runtime", "Architectures"} & RESOURCES[name]["Properties"].keys()
 
-    def test_writes_its_log_where_it_ends_some_day(self) -> None:
-        assert FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "ReinviteUserLogGroup"}
-        assert RESOURCES["ReinviteUserLogGroup"]["Properties"]["RetentionInDays"] == 30
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_write_a_log_that_ends(self, name: str) -> None:
+        logging = function(name)["LoggingConfig"]
+        group = RESOURCES[logging["LogGroup"]["Ref"]]["Properties"]
+
+        assert logging["LogFormat"] == "JSON"
+        assert group["RetentionInDays"] == 30
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_write_metrics_to_the_stacks_namespace(self, name: str) -> None:
+        variables = function(name)["Environment"]["Variables"]
+
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == {"Ref": "AWS::StackName"}
+
+
+class TestSchedules:
+    SWEEPS = SWEEP_FUNCTION["Events"]["Schedule"]["Properties"]
+    CHECKS = function("CheckKeyFunction")["Events"]["Schedule"]["Properties"]
+
+    def test_of_sweeps_is_switched_on_by_the_deployer(self) -> None:
+        assert self.SWEEPS["State"] == {"Ref": "SweepState"}
+        assert self.SWEEPS["ScheduleExpression"] == {"Ref": "SweepSchedule"}
+
+    def test_of_checks_is_daily_and_always_on(self) -> None:
+        assert re.fullmatch(r"cron\(\d+ \d+ \* \* \? \*\)", self.CHECKS["ScheduleExpression"])
+        assert "State" not in self.CHECKS
+
+    @pytest.mark.parametrize("schedule", [SWEEPS, CHECKS], ids=["sweeps", "checks"])
+    def test_start_their_function_without_arguments(self, schedule: dict[str, Any]) -> None:
+        assert json.loads(schedule["Input"]) == {}
+
+    @pytest.mark.parametrize("schedule", [SWEEPS, CHECKS], ids=["sweeps", "checks"])
+    def test_failures_are_counted_within_an_hour(self, schedule: dict[str, Any]) -> None:
+        """EventBridge Scheduler counts by group, and only when it gives up."""
+        assert schedule["GroupName"] == {"Ref": "ScheduleGroup"}
+        assert schedule["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600}
+
+    def test_have_a_name_for_each_stack(self) -> None:
+        schedules = [
+            each["Properties"]
+            for each in expanded().values()
+            if each["Type"] == "AWS::Scheduler::Schedule"
+        ]
+
+        assert len(schedules) == 2
+        assert not [each for each in schedules if "Name" in each]
+
+    @pytest.mark.parametrize("schedule", [SWEEPS, CHECKS], ids=["sweeps", "checks"])
+    def test_may_start_these_functions_and_do_nothing_else(self, schedule: dict[str, Any]) -> None:
+        role = RESOURCES["ScheduleRole"]["Properties"]
+        ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in role["Policies"]]
+
+        assert schedule["RoleArn"] == arn("ScheduleRole")
+        assert statement["Action"] == "lambda:InvokeFunction"
+        assert statement["Resource"] == [arn("SweepInvitationsFunction"), arn("CheckKeyFunction")]
 
 
 class TestSweeps:
-    SCHEDULE = RESOURCES["SweepSchedulePlan"]["Properties"]
     QUEUE = RESOURCES["SweepQueue"]["Properties"]
-    EVENT = SWEEP_FUNCTION["Events"]["PutOffSweeps"]["Properties"]
+    EVENT = SWEEP_FUNCTION["Events"]["RescheduledSweeps"]["Properties"]
 
-    def test_are_started_by_a_schedule_that_the_deployer_turns_on(self) -> None:
-        assert self.SCHEDULE["State"] == {"Ref": "SweepState"}
-        assert self.SCHEDULE["ScheduleExpression"] == {"Ref": "SweepSchedule"}
-        assert self.SCHEDULE["Target"]["Arn"] == {"GetAtt": "SweepInvitationsFunction.Arn"}
-        assert json.loads(self.SCHEDULE["Target"]["Input"]) == {}
-
-    def test_the_schedule_may_start_a_sweep_and_nothing_else(self) -> None:
-        role = RESOURCES["SweepScheduleRole"]["Properties"]
-        ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in role["Policies"]]
-
-        assert statement["Action"] == "lambda:InvokeFunction"
-        assert statement["Resource"] == {"GetAtt": "SweepInvitationsFunction.Arn"}
-
-    def test_go_on_after_an_execution_that_died(self) -> None:
-        assert self.EVENT["Queue"] == {"GetAtt": "SweepQueue.Arn"}
+    def test_continue_after_an_execution_that_died(self) -> None:
+        assert self.EVENT["Queue"] == arn("SweepQueue")
         assert self.EVENT["BatchSize"] == 1
         assert self.EVENT["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        assert self.QUEUE["VisibilityTimeout"] > SWEEP_FUNCTION["Timeout"] > HOLD_SECONDS
+        assert self.QUEUE["VisibilityTimeout"] > SWEEP_FUNCTION["Timeout"]
 
-    def test_that_cannot_be_carried_out_are_kept(self) -> None:
-        dead = {"GetAtt": "SweepDeadLetterQueue.Arn"}
+    def test_that_no_execution_can_carry_out_are_kept(self) -> None:
+        dead = arn("SweepDeadLetterQueue")
 
         assert self.QUEUE["RedrivePolicy"]["deadLetterTargetArn"] == dead
         assert SWEEP_FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": dead}
@@ -378,48 +328,31 @@ class TestSweeps:
             == FOURTEEN_DAYS
         )
 
-    def test_have_time_for_a_page(self) -> None:
-        config = SweepConfig.from_environment(SWEEP_ENVIRONMENT)
-
-        assert 2 * config.shared.call_budget_seconds < SWEEP_FUNCTION["Timeout"]
-
-    def test_may_do_these_things_and_no_others(self) -> None:
-        assert {
-            action: statement["Resource"]
-            for statement in statements("SweepInvitationsFunction")
-            for action in as_list(statement["Action"])
-        } == {
-            "dynamodb:BatchGetItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:GetItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:PutItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
-            "secretsmanager:GetSecretValue": SECRET_ARN,
-            "sns:Publish": {"Ref": "ResultTopic"},
-            "sqs:SendMessage": [REQUEST_QUEUE_ARN, {"GetAtt": "SweepQueue.Arn"}],
-        }
-
-    def test_write_a_log_that_ends_some_day(self) -> None:
-        assert SWEEP_FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "SweepInvitationsLogGroup"}
-        assert RESOURCES["SweepInvitationsLogGroup"]["Properties"]["RetentionInDays"] == 30
-
 
 class TestPermissions:
-    STATEMENTS = tuple(statements("ReinviteUserFunction"))
-
-    def test_are_these_and_no_others(self) -> None:
-        assert {
-            action: statement["Resource"]
-            for statement in self.STATEMENTS
-            for action in as_list(statement["Action"])
-        } == {
-            "dynamodb:BatchGetItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:GetItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:PutItem": {"GetAtt": "InvitationTable.Arn"},
-            "dynamodb:UpdateItem": {"GetAtt": "InvitationTable.Arn"},
-            "secretsmanager:GetSecretValue": SECRET_ARN,
-            "sns:Publish": {"Ref": "ResultTopic"},
-            "sqs:SendMessage": [REQUEST_QUEUE_ARN, DEAD_LETTER_QUEUE_ARN],
+    def test_of_the_function_that_invites_are_these_and_no_others(self) -> None:
+        assert allowed("ReinviteUserFunction") == {
+            "dynamodb:BatchGetItem": [TABLE_ARN],
+            "dynamodb:PutItem": [TABLE_ARN],
+            "secretsmanager:GetSecretValue": [CREATED_SECRET_ARN],
+            "sns:Publish": [arn("ResultTopic")],
+            "sqs:SendMessage": [DEAD_LETTER_QUEUE_ARN, arn("RetryQueue"), arn("BulkQueue")],
         }
+
+    def test_of_the_function_that_sweeps_are_these_and_no_others(self) -> None:
+        assert allowed("SweepInvitationsFunction") == {
+            "dynamodb:BatchGetItem": [TABLE_ARN],
+            "dynamodb:PutItem": [TABLE_ARN],
+            "secretsmanager:GetSecretValue": [CREATED_SECRET_ARN],
+            "sns:Publish": [arn("ResultTopic")],
+            "sqs:SendMessage": [arn("SweepDeadLetterQueue"), arn("BulkQueue"), arn("SweepQueue")],
+        }
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_follow_a_secret_that_is_given(self, name: str) -> None:
+        given = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-AbCdEf"
+
+        assert allowed(name, ApiKeySecretArn=given)["secretsmanager:GetSecretValue"] == [given]
 
 
 class TestLayer:
@@ -436,11 +369,7 @@ class TestLayer:
     def test_holds_third_party_packages_only(self) -> None:
         folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
 
-        assert sorted(path.name for path in folder.iterdir()) == [
-            "Makefile",
-            "requirements.txt",
-            "trim.py",
-        ]
+        assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "requirements.txt"]
 
     def test_installs_only_what_is_pinned_by_its_hash(self) -> None:
         folder = REPOSITORY / self.LAYER["Properties"]["ContentUri"]
@@ -471,8 +400,20 @@ class TestLedger:
 
         assert recovery == {"PointInTimeRecoveryEnabled": True}
 
-    def test_survives_its_own_replacement(self) -> None:
-        assert RESOURCES["InvitationTable"]["UpdateReplacePolicy"] == "Retain"
+    def test_is_protected_from_deletion_when_that_is_wanted(self) -> None:
+        def protected(**parameters: str) -> Any:
+            properties = expanded(**parameters)["InvitationTable"]["Properties"]
+            return properties["DeletionProtectionEnabled"]
+
+        assert protected() is False
+        assert protected(DeletionProtection="true") is True
+
+
+@pytest.mark.parametrize("name", ["InvitationTable", "ApiKeySecret"])
+def test_ledger_and_key_survive_the_stack_but_not_its_failed_creation(name: str) -> None:
+    """A retained table of a failed first deployment would be found by nobody."""
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
 
 
 class TestSecret:
@@ -493,80 +434,6 @@ class TestSecret:
         ]
 
 
-class TestAlarms:
-    ALARMS = resources_of_type("AWS::CloudWatch::Alarm")
-    METRICS = (REPOSITORY / "functions/invitations/metrics.py").read_text(encoding="utf-8")
-
-    def test_are_these(self) -> None:
-        assert self.ALARMS.keys() == {
-            "BacklogOldAlarm",
-            "BreakerOpenAlarm",
-            "CheckErrorsAlarm",
-            "DeadLettersAlarm",
-            "KeyExpiringAlarm",
-            "KeyRefusedAlarm",
-            "MessagesReturnedAlarm",
-            "ReinviteErrorsAlarm",
-            "ReinviteThrottlesAlarm",
-            "SecretNotReadableAlarm",
-            "SweepDeadLettersAlarm",
-            "SweepErrorsAlarm",
-            "SweepFailedAlarm",
-            "SweepOverdueAlarm",
-            "SweepThrottlesAlarm",
-        }
-
-    @pytest.mark.parametrize("name", ALARMS)
-    def test_call_a_person_and_say_when_it_is_over(self, name: str) -> None:
-        alarm = self.ALARMS[name]
-
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
-        if name == "SweepOverdueAlarm":
-            assert alarm["InsufficientDataActions"] == [{"Ref": "AlarmTopic"}]
-            assert alarm["TreatMissingData"] == "missing"
-        else:
-            assert alarm["TreatMissingData"] == "notBreaching"
-
-    @pytest.mark.parametrize("name", ALARMS)
-    def test_say_what_is_the_matter_and_where_to_read_on(self, name: str) -> None:
-        subject = re.sub(r"^(Reinvite|Sweep|Check)(?=Errors|Throttles)", "Function", name)
-        heading = re.sub(r"(?<!^)(?=[A-Z])", "-", subject.removesuffix("Alarm")).lower()
-
-        text = " ".join(self.ALARMS[name]["AlarmDescription"].split())
-        assert text.endswith(f" Runbook: docs/runbook.md#{heading}")
-        assert f"\n### {heading}\n" in (REPOSITORY / "docs/runbook.md").read_text(encoding="utf-8")
-        assert len(text) < 1_024
-
-    @pytest.mark.parametrize("name", ALARMS)
-    def test_look_at_metrics_that_somebody_writes(self, name: str) -> None:
-        alarm = self.ALARMS[name]
-
-        if alarm["Namespace"] == {"Ref": "AWS::StackName"}:
-            assert f'"{alarm["MetricName"]}"' in self.METRICS
-            assert "Dimensions" not in alarm
-        else:
-            assert (alarm["Namespace"], alarm["MetricName"]) in {
-                ("AWS/Lambda", "Errors"),
-                ("AWS/Lambda", "Throttles"),
-                ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
-                ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
-            }
-            (dimension,) = alarm["Dimensions"]
-            assert dimension["Name"] in ("FunctionName", "QueueName")
-
-    def test_metrics_of_two_stacks_are_kept_apart(self) -> None:
-        for each in (FUNCTION, SWEEP_FUNCTION):
-            variables = each["Environment"]["Variables"]
-            assert variables[METRICS_NAMESPACE] == {"Ref": "AWS::StackName"}
-
-    def test_go_to_an_address_when_one_is_given(self) -> None:
-        subscription = RESOURCES["AlarmSubscription"]
-
-        assert subscription["Condition"] == "HasAlarmEmail"
-        assert subscription["Properties"]["TopicArn"] == {"Ref": "AlarmTopic"}
-        assert subscription["Properties"]["Endpoint"] == {"Ref": "AlarmEmail"}
-
-
 def test_no_resource_has_a_fixed_name() -> None:
     fixed = ("QueueName", "TopicName", "TableName", "FunctionName", "RoleName", "LayerName")
 
@@ -583,12 +450,14 @@ class TestOutputs:
         assert {name: output["Value"] for name, output in TEMPLATE["Outputs"].items()} == {
             "RequestQueueUrl": {"Ref": "RequestQueue"},
             "RequestQueueArn": REQUEST_QUEUE_ARN,
+            "RetryQueueUrl": {"Ref": "RetryQueue"},
+            "BulkQueueUrl": {"Ref": "BulkQueue"},
             "DeadLetterQueueUrl": {"Ref": "DeadLetterQueue"},
             "ResultTopicArn": {"Ref": "ResultTopic"},
             "ReinviteFunctionName": {"Sub": "${ReinviteUserFunction}:live"},
             "SweepFunctionName": {"Ref": "SweepInvitationsFunction"},
             "CheckKeyFunctionName": {"Ref": "CheckKeyFunction"},
-            "AlarmTopicArn": {"Ref": "AlarmTopic"},
+            "AlarmTopicArn": {"GetAtt": "Monitoring.Outputs.AlarmTopicArn"},
             "TableName": {"Ref": "InvitationTable"},
             "ApiKeySecretArn": SECRET_ARN,
             "EventBusName": {"Ref": "EventBusName"},
@@ -628,3 +497,8 @@ class TestSamconfig:
 
     def test_asks_before_production_changes(self) -> None:
         assert SAMCONFIG["production"]["deploy"]["parameters"]["confirm_changeset"] is True
+
+    def test_protects_productions_ledger(self) -> None:
+        overrides = SAMCONFIG["production"]["deploy"]["parameters"]["parameter_overrides"]
+
+        assert "DeletionProtection=true" in overrides

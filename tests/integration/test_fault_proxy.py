@@ -1,4 +1,4 @@
-"""What the proxy does to the calls of a real SDK client, and what AWS gets to see of them."""
+"""What the fault proxy does to calls of the SDK, and which of them reach AWS."""
 
 import random
 import threading
@@ -30,7 +30,7 @@ PUBLISHED = (
 
 @dataclass
 class Upstream:
-    """Answers every call alike and keeps what it was sent."""
+    """Gives all calls the same answer and keeps the requests."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ def proxy(upstream: Upstream) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def calls(proxy: FaultProxy) -> dict[str, Call]:
-    """One call of each service that the functions use, without the SDK's own repetition."""
+    """One call of each service that the functions use, without retries of the SDK."""
     return {
         "dynamodb": partial(_client("dynamodb", proxy).transact_write_items, TransactItems=[{}]),
         "secretsmanager": partial(_client("secretsmanager", proxy).get_secret_value, SecretId="s"),
@@ -89,7 +89,7 @@ SERVICES = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_without_a_fault_call_and_answer_pass_untouched(
+def test_call_and_answer_pass_unchanged_without_a_fault(
     calls: dict[str, Call], upstream: Upstream, service: str
 ) -> None:
     answer = calls[service]()
@@ -100,14 +100,14 @@ def test_without_a_fault_call_and_answer_pass_untouched(
     assert f"/{service}/aws4_request" in upstream.headers[0]["Authorization"]
 
 
-def test_a_body_passes_byte_by_byte(calls: dict[str, Call], upstream: Upstream) -> None:
+def test_body_passes_unchanged(calls: dict[str, Call], upstream: Upstream) -> None:
     calls["sns"]()
 
     assert b"Message=%C3%A9+%26+co" in upstream.bodies[0]
 
 
 @pytest.mark.parametrize(("service", "operation"), SERVICES.items())
-def test_an_operation_is_recognised_in_every_protocol(
+def test_operation_is_recognised_in_every_protocol(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream, service: str, operation: str
 ) -> None:
     proxy.inject(service, Fault.DROP, operation=f"Not{operation}")
@@ -130,7 +130,7 @@ def test_an_operation_is_recognised_in_every_protocol(
         ("sqs", "RequestThrottled"),
     ],
 )
-def test_a_throttled_call_gets_the_services_own_error(
+def test_throttled_call_gets_the_error_of_its_service(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream, service: str, code: str
 ) -> None:
     proxy.inject(service, Fault.THROTTLE)
@@ -142,7 +142,7 @@ def test_a_throttled_call_gets_the_services_own_error(
     assert upstream.bodies == []
 
 
-def test_a_call_whose_reply_is_lost_is_carried_out(
+def test_call_with_a_lost_reply_is_carried_out(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream
 ) -> None:
     proxy.inject("sns", Fault.LOSE_REPLY)
@@ -153,7 +153,7 @@ def test_a_call_whose_reply_is_lost_is_carried_out(
     assert len(upstream.bodies) == 1
 
 
-def test_a_dropped_call_is_not_carried_out(
+def test_dropped_call_is_not_carried_out(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream
 ) -> None:
     proxy.inject("sns", Fault.DROP)
@@ -164,7 +164,7 @@ def test_a_dropped_call_is_not_carried_out(
     assert upstream.bodies == []
 
 
-def test_a_hanging_call_is_not_carried_out_and_ends_when_the_client_gives_up(
+def test_hanging_call_is_not_carried_out_and_ends_with_the_clients_time_out(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream
 ) -> None:
     proxy.inject("sns", Fault.HANG)
@@ -175,7 +175,7 @@ def test_a_hanging_call_is_not_carried_out_and_ends_when_the_client_gives_up(
     assert upstream.bodies == []
 
 
-def test_the_proxy_ends_while_a_call_hangs() -> None:
+def test_proxy_ends_while_a_call_hangs() -> None:
     with ThreadPoolExecutor(1) as caller, fault_proxy() as proxy:
         proxy.inject("sns", Fault.HANG)
         hanging = caller.submit(lambda: _client("sns", proxy, patience=60).publish(Message="m"))
@@ -184,7 +184,7 @@ def test_the_proxy_ends_while_a_call_hangs() -> None:
     assert isinstance(hanging.exception(), ConnectionClosedError)
 
 
-def test_another_service_is_left_alone(calls: dict[str, Call], proxy: FaultProxy) -> None:
+def test_calls_of_another_service_pass(calls: dict[str, Call], proxy: FaultProxy) -> None:
     proxy.inject("dynamodb", Fault.DROP)
 
     calls["sqs"]()
@@ -192,7 +192,7 @@ def test_another_service_is_left_alone(calls: dict[str, Call], proxy: FaultProxy
     assert not proxy.injected
 
 
-def test_faults_strike_in_order_as_often_as_they_are_told_and_are_counted(
+def test_faults_apply_in_order_for_their_number_of_calls_and_are_counted(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream
 ) -> None:
     proxy.inject("sns", Fault.LOSE_REPLY, times=1)
@@ -208,7 +208,7 @@ def test_faults_strike_in_order_as_often_as_they_are_told_and_are_counted(
     assert len(upstream.bodies) == 2
 
 
-def test_chance_decides_by_the_dice_it_is_given(
+def test_probability_decides_with_the_given_generator(
     calls: dict[str, Call], proxy: FaultProxy, upstream: Upstream
 ) -> None:
     never, always = 0.0, 1.0
@@ -222,7 +222,7 @@ def test_chance_decides_by_the_dice_it_is_given(
     assert len(upstream.bodies) == 1
 
 
-def test_after_clear_nothing_goes_wrong(calls: dict[str, Call], proxy: FaultProxy) -> None:
+def test_calls_pass_after_clear(calls: dict[str, Call], proxy: FaultProxy) -> None:
     proxy.inject("sns", Fault.DROP)
 
     proxy.clear()

@@ -1,16 +1,16 @@
-"""One contract for the API key, kept by the fake of the unit tests and by Secrets Manager."""
+"""The API key, read from a real Secrets Manager."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from invitations.adapters.secrets import MAX_AGE_SECONDS, SecretsManagerApiKeys
+from invitations.api_key import ApiKeys
 from invitations.errors import KeyUnavailableError
-from invitations.ports import ApiKeys
 from local.aws import LocalAws
-from tests.fakes import Clock, FakeKeys
+from local.processes import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -19,135 +19,86 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Bench:
     keys: ApiKeys
-    replace: Callable[[str], None]
-    """Put another key into the secret, which holds key-1."""
-    take_away: Callable[[], None]
-    """Make the secret unreadable."""
+    aged: ApiKeys
+    """Keys that are read again each time."""
+    replace: Callable[[str | bytes], None]
+    """Put another value into the secret, which holds key-1."""
+    delete: Callable[[], None]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def in_memory(clock: Clock) -> Bench:
-    keys = FakeKeys(clock, "key-1")
-
-    def replace(key: str) -> None:
-        keys.secret = key
-
-    return Bench(keys, replace, lambda: keys.fail("read"))
-
-
-@pytest.fixture
-def secrets_manager(aws: LocalAws, name: str, clock: Clock) -> Bench:
+def bench(aws: LocalAws, name: str) -> Bench:
     client: SecretsManagerClient = aws.client("secretsmanager")
     arn = client.create_secret(Name=name, SecretString="key-1")["ARN"]
 
-    def replace(key: str) -> None:
-        client.put_secret_value(SecretId=arn, SecretString=key)
+    def replace(value: str | bytes) -> None:
+        if isinstance(value, bytes):
+            client.put_secret_value(SecretId=arn, SecretBinary=value)
+        else:
+            client.put_secret_value(SecretId=arn, SecretString=value)
 
-    def take_away() -> None:
+    def delete() -> None:
         client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
 
-    return Bench(SecretsManagerApiKeys(client, arn, clock), replace, take_away)
+    return Bench(ApiKeys(client, arn), ApiKeys(client, arn, max_age_seconds=0), replace, delete)
 
 
-@pytest.fixture(params=["in_memory", "secrets_manager"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    bench: Bench = request.getfixturevalue(request.param)
-    return bench
-
-
-def test_the_current_key_is_the_secrets(bench: Bench) -> None:
+def test_current_key_is_the_secrets(bench: Bench) -> None:
     assert bench.keys.current() == "key-1"
 
 
-def test_the_current_key_is_read_once(bench: Bench) -> None:
+def test_current_key_is_kept_until_it_is_old(bench: Bench) -> None:
+    bench.keys.current()
+    bench.aged.current()
+    bench.replace('{"api_key": "key-2"}')
+
+    assert (bench.keys.current(), bench.aged.current()) == ("key-1", "key-2")
+
+
+def test_last_good_key_is_used_when_the_secret_is_gone(bench: Bench) -> None:
+    bench.aged.current()
+    bench.delete()
+
+    assert bench.aged.current() == "key-1"
+
+
+def test_last_good_key_is_used_when_the_secret_holds_none(bench: Bench) -> None:
+    bench.aged.current()
+    bench.replace("x-APIKey: key-2")
+
+    assert bench.aged.current() == "key-1"
+
+
+def test_replacement_is_the_secrets_new_key(bench: Bench) -> None:
     bench.keys.current()
     bench.replace("key-2")
 
-    assert bench.keys.current() == "key-1"
-
-
-def test_the_current_key_is_read_again_when_it_has_grown_old(bench: Bench, clock: Clock) -> None:
-    bench.keys.current()
-    bench.replace("key-2")
-    clock.advance(MAX_AGE_SECONDS)
-
+    assert bench.keys.replacement("key-1") == "key-2"
     assert bench.keys.current() == "key-2"
 
 
-def test_an_old_key_is_used_while_there_is_no_newer_one(bench: Bench, clock: Clock) -> None:
-    bench.keys.current()
-    bench.take_away()
-    clock.advance(MAX_AGE_SECONDS)
-
-    assert bench.keys.current() == "key-1"
+def test_same_key_in_the_secret_is_no_replacement(bench: Bench) -> None:
+    assert bench.keys.replacement("key-1") is None
 
 
-def test_a_refreshed_key_is_read_again_when_the_last_reading_is_older(
-    bench: Bench, clock: Clock
-) -> None:
-    bench.keys.current()
-    bench.replace("key-2")
-    clock.advance(1)
+def test_missing_secret_is_an_error(bench: Bench) -> None:
+    bench.delete()
 
-    assert bench.keys.refreshed(since=clock()) == "key-2"
-
-
-def test_a_refreshed_key_is_read_again_when_the_last_reading_may_be_older(
-    bench: Bench, clock: Clock
-) -> None:
-    bench.keys.current()
-    bench.replace("key-2")
-
-    assert bench.keys.refreshed(since=clock()) == "key-2"
+    with pytest.raises(KeyUnavailableError, match="cannot be read"):
+        bench.keys.current()
+    with pytest.raises(KeyUnavailableError, match="cannot be read"):
+        bench.keys.replacement("key-1")
 
 
-def test_a_refreshed_key_is_not_read_again_when_the_last_reading_is_newer(
-    bench: Bench, clock: Clock
-) -> None:
-    before = clock()
-    clock.advance(1)
-    bench.keys.current()
-    bench.replace("key-2")
+def test_binary_secret_holds_no_key(bench: Bench) -> None:
+    bench.replace(b"key-2")
 
-    assert bench.keys.refreshed(since=before) == "key-1"
-
-
-def test_a_refreshed_key_becomes_the_current_one(bench: Bench, clock: Clock) -> None:
-    bench.keys.current()
-    bench.replace("key-2")
-    bench.keys.refreshed(since=clock())
-
-    assert bench.keys.current() == "key-2"
-
-
-def test_a_key_that_was_never_current_can_be_refreshed(bench: Bench, clock: Clock) -> None:
-    assert bench.keys.refreshed(since=clock()) == "key-1"
-
-
-def test_an_unreadable_secret_is_told_when_it_is_first_read(bench: Bench) -> None:
-    bench.take_away()
-
-    with pytest.raises(KeyUnavailableError):
+    with pytest.raises(KeyUnavailableError, match="it is binary"):
         bench.keys.current()
 
 
-def test_an_unreadable_secret_is_told_when_it_is_read_again(bench: Bench, clock: Clock) -> None:
-    bench.keys.current()
-    bench.take_away()
+def test_unreachable_secrets_manager_is_an_error() -> None:
+    client = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path()).client("secretsmanager")
 
-    with pytest.raises(KeyUnavailableError):
-        bench.keys.refreshed(since=clock())
-
-
-def test_an_unreadable_secret_leaves_the_key_that_was_read(bench: Bench, clock: Clock) -> None:
-    bench.keys.current()
-    bench.take_away()
-
-    with pytest.raises(KeyUnavailableError):
-        bench.keys.refreshed(since=clock())
-    assert bench.keys.current() == "key-1"
+    with pytest.raises(KeyUnavailableError, match="cannot be read"):
+        ApiKeys(client, "arn:aws:secretsmanager:eu-west-1:000000000000:secret:key").current()

@@ -1,850 +1,577 @@
-"""One contract for the ledger, kept by the fake of the unit tests and by the table."""
+"""One contract for the ledger, kept over the table of the unit tests and over DynamoDB."""
 
+import json
 import threading
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from botocore.stub import Stubber
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from invitations.adapters.dynamodb import DynamoDbTable
-from invitations.errors import LedgerUnavailableError
-from invitations.ledger import (
-    AlreadyAnswered,
-    AttemptsBehind,
-    Change,
-    ClaimRefusal,
-    ConclusionRefusal,
-    Filed,
-    InProgress,
-    Ledger,
-    Standing,
-    Subject,
-    Table,
-    UserRecord,
-    WindowActive,
-)
-from invitations.models import (
-    Claim,
-    Request,
-    Result,
-    Source,
-    Status,
-    Tally,
-    answer_request,
-)
+from invitations.errors import TableUnavailableError
+from invitations.ledger import Claim, Ledger, UserRecord
+from invitations.messages import Ending, RetryState, SweepCriteria
+from invitations.requests import Request
+from invitations.results import Reason, Result, Status, request_result
+from invitations.table import MOST_KEYS_AT_ONCE, ConflictError, DynamoDbTable, Table
 from local.aws import LocalAws
 from local.processes import free_port
-from tests.fakes import START, InMemoryTable
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
+from tests.fakes import START, FakeTable, ScriptedSteps
+from tests.memory_table import InMemoryTable
 
 WINDOW = 300.0
-HOLD_UNTIL = START + 60 + WINDOW
-ANSWERED_AT = START + 1
+HOLD_UNTIL = START + 420
+ANSWERED_AT = START + 1.25
 WINDOW_ENDS_AT = ANSWERED_AT + WINDOW
-SKEW = 2
+SKEW = 2.0
+DAY = 86_400.0
+HISTORY_DAYS = 30
 
-FIRST = Claim("claim-1", "r1", "u1")
-SECOND = Claim("claim-2", "r2", "u1")
-"""Of another request for the same user."""
+FIRST = Claim("claim-1", "r1", START + 0.125)
+SECOND = Claim("claim-2", "r2", START + 1_000)
+USER = ("USER#zażółć", "USER")
+USER_ID = "zażółć"
 
-SENT = answer_request(
-    Request("r1", "u1", Source.SQS, correlation_id="zażółć"),
-    Status.SENT,
-    "invited",
-    occurred_at=ANSWERED_AT,
-    attempts=1,
-    http_status=200,
-    window_ends_at=WINDOW_ENDS_AT,
+
+def result_of(status: Status, reason: Reason, request_id: str = "r1") -> Result:
+    request = Request(request_id, USER_ID, "sqs", correlation_id="zażółć 🎉")
+    state = RetryState(request_id, "sqs", START)
+    return request_result(request, state, status, reason, ANSWERED_AT, sent_count=None)
+
+
+SENT = Ending(
+    result_of(Status.SENT, Reason.INVITED), ANSWERED_AT, "claim-1", WINDOW_ENDS_AT, ANSWERED_AT
 )
-REJECTED = SENT._replace(status=Status.REJECTED, reason="user_not_found", window_ends_at=None)
-FAILED = REJECTED._replace(status=Status.FAILED, reason="attempts_exhausted", result_id="failed")
-
-SKIPPED = REJECTED._replace(status=Status.SKIPPED, reason="window_active", result_id="skipped")
-
-NEVER_SEEN = Standing(Subject("u1", "r1"))
-
-OUTAGES = [
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "InternalServerError",
-    "ResourceNotFoundException",
-    "AccessDeniedException",
-]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A table, and the steps of an execution with what mostly does not matter filled in."""
-
-    table: Table
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.table, pause=time.sleep)
-
-    def claim(
-        self,
-        claim: Claim = FIRST,
-        seen: Standing | None = None,
-        *,
-        life_id: str = "life-1",
-        attempts: int = 0,
-        now: float = START,
-        hold_until: float = HOLD_UNTIL,
-    ) -> ClaimRefusal | None:
-        """Why the claim was refused, or None."""
-        standing = self.ledger.claim(
-            claim, seen, life_id=life_id, tally=Tally(attempts), now=now, hold_until=hold_until
-        )
-        return None if isinstance(standing, Standing) else standing
-
-    def finish(
-        self,
-        result: Result = SENT,
-        claim: Claim = FIRST,
-        seen: Standing | None = None,
-        *,
-        answered_at: float = ANSWERED_AT,
-        window_ends_at: float | None = WINDOW_ENDS_AT,
-    ) -> Result:
-        return self.ledger.finish(
-            claim,
-            seen,
-            result,
-            life_id="life-1",
-            answered_at=answered_at,
-            window_ends_at=window_ends_at,
-        )
-
-    def release(self, claim: Claim = FIRST, *, tally: Tally, window_ends_at: float | None) -> None:
-        self.ledger.release(claim, None, tally=tally, window_ends_at=window_ends_at)
-
-    def conclude(
-        self,
-        result: Result = FAILED,
-        user_id: str = "u1",
-        seen: Standing | None = None,
-        *,
-        life_id: str = "life-1",
-        now: float = START,
-    ) -> ConclusionRefusal | None:
-        """Why the conclusion was refused, or None."""
-        standing = self.ledger.conclude(
-            result, Subject(user_id, result.request_id), seen, life_id=life_id, now=now
-        )
-        return None if isinstance(standing, Standing) else standing
-
-    def look_up(self, user_id: str = "u1", request_id: str = "r1") -> Standing:
-        (standing,) = self.table.read([Subject(user_id, request_id)])
-        return standing
-
-    def sent(self, user_id: str) -> tuple[int, float | None]:
-        """How often a user was invited, and when last."""
-        user = self.look_up(user_id).user
-        return user.sent_count, user.last_sent_at
+REJECTED = Ending(result_of(Status.REJECTED, Reason.FORBIDDEN), ANSWERED_AT, "claim-1")
+SKIPPED = Ending(result_of(Status.SKIPPED, Reason.WINDOW_ACTIVE), ANSWERED_AT)
+FAILED = Ending(result_of(Status.FAILED, Reason.DEADLINE_PASSED), ANSWERED_AT)
 
 
 @pytest.fixture
-def in_memory() -> Bench:
-    return Bench(InMemoryTable())
+def in_memory() -> Table:
+    return InMemoryTable()
 
 
 @pytest.fixture
-def dynamodb(aws: LocalAws, name: str) -> Bench:
+def dynamodb(aws: LocalAws, name: str) -> Table:
     aws.create_table(name, "pk", "sk")
-    return Bench(DynamoDbTable(aws.client("dynamodb"), name, history_days=90, clock=lambda: START))
+    return DynamoDbTable(aws.client("dynamodb"), name)
 
 
 @pytest.fixture(params=["in_memory", "dynamodb"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    bench: Bench = request.getfixturevalue(request.param)
-    return bench
+def table(request: pytest.FixtureRequest) -> Table:
+    table: Table = request.getfixturevalue(request.param)
+    return table
 
 
-class TestClaim:
-    def test_takes_the_window_of_a_user_never_seen(self, bench: Bench) -> None:
-        assert bench.claim() is None
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    return Ledger(table, HISTORY_DAYS, lambda: START)
 
-    def test_leaves_other_users_alone(self, bench: Bench) -> None:
-        bench.claim()
 
-        assert bench.claim(Claim("claim-2", "r2", "u2")) is None
+def user_of(ledger: Ledger) -> UserRecord:
+    return ledger.read(USER_ID, "none").user
 
-    def test_is_refused_while_another_request_holds_the_window(self, bench: Bench) -> None:
-        bench.claim()
 
-        assert bench.claim(SECOND) == WindowActive(HOLD_UNTIL)
+def claim(ledger: Ledger, claim: Claim = FIRST, hold_until: float = HOLD_UNTIL) -> UserRecord:
+    """Claim on what the table says now."""
+    claimed = ledger.claim(USER_ID, user_of(ledger), claim, hold_until)
+    assert claimed is not None
+    return claimed
 
-    def test_refused_leaves_no_trace_of_the_request(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(SECOND)
-        bench.release(tally=Tally(1), window_ends_at=None)
 
-        assert bench.claim(SECOND, attempts=0) is None
+def end_claim(
+    ledger: Ledger,
+    claim_id: str = "claim-1",
+    claimed: UserRecord | None = None,
+    window_ends_at: float | None = WINDOW_ENDS_AT,
+    *,
+    sent: bool = True,
+) -> None:
+    invited_at = None if window_ends_at is None else ANSWERED_AT
+    ledger.end_claim(USER_ID, claim_id, claimed, window_ends_at, invited_at, sent=sent)
 
-    def test_is_refused_as_in_progress_while_the_same_request_holds_the_window(
-        self, bench: Bench
-    ) -> None:
-        bench.claim()
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"))
+def test_unknown_user_has_no_window_no_claim_and_no_count(ledger: Ledger) -> None:
+    known = ledger.read(USER_ID, "r1")
 
-        assert refusal == InProgress(HOLD_UNTIL, Tally(1))
+    assert known.user == UserRecord()
+    assert known.ending is None
 
-    def test_in_progress_tells_a_message_that_knows_all_attempts_the_same(
-        self, bench: Bench
-    ) -> None:
-        bench.claim()
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), attempts=1)
+def test_claim_holds_window_and_names_request(ledger: Ledger) -> None:
+    claimed = claim(ledger)
 
-        assert refusal == InProgress(HOLD_UNTIL, Tally(1))
+    user = user_of(ledger)
+    assert user == claimed
+    assert (user.claim, user.window_ends_at) == (FIRST, HOLD_UNTIL)
+    assert (user.claim_of("r1"), user.claim_of("r2")) == (FIRST, None)
+    assert user.window_request_id == "r1"
 
-    def test_is_refused_when_the_message_knows_of_too_few_attempts(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(2), window_ends_at=None)
 
-        assert bench.claim(attempts=0) == AttemptsBehind(Tally(2))
+def test_window_is_over_by_a_clock_two_seconds_behind(ledger: Ledger) -> None:
+    claim(ledger)
 
-    def test_succeeds_when_the_message_knows_of_more_attempts(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=None)
+    user = user_of(ledger)
+    assert user.active_window(HOLD_UNTIL + SKEW - 0.001) == HOLD_UNTIL
+    assert user.active_window(HOLD_UNTIL + SKEW) is None
 
-        assert bench.claim(attempts=2) is None
 
-    def test_tells_of_the_pardons_on_record(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(2, 1), window_ends_at=None)
+def test_claim_on_changed_record_is_refused(ledger: Ledger) -> None:
+    seen = user_of(ledger)
+    claim(ledger)
 
-        assert bench.claim(attempts=0) == AttemptsBehind(Tally(2, 1))
+    assert ledger.claim(USER_ID, seen, SECOND, HOLD_UNTIL) is None
+    assert user_of(ledger).claim == FIRST
 
-    def test_with_the_attempts_on_record_succeeds(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=None)
 
-        assert bench.claim(attempts=1) is None
+def test_claim_on_record_whose_claim_was_ended_since_is_refused(ledger: Ledger) -> None:
+    seen = user_of(ledger)
+    end_claim(ledger, claimed=claim(ledger), window_ends_at=None, sent=False)
 
-    @pytest.mark.parametrize("result", [SENT, REJECTED], ids=lambda result: result.status)
-    @pytest.mark.parametrize("life_id", ["life-1", "life-2"])
-    def test_of_an_answered_request_is_refused_with_its_result_in_any_life(
-        self, bench: Bench, result: Result, life_id: str
-    ) -> None:
-        bench.claim()
-        bench.finish(result)
+    assert ledger.claim(USER_ID, seen, SECOND, HOLD_UNTIL) is None
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id=life_id)
 
-        assert refusal == AlreadyAnswered(result)
+def test_claim_of_one_user_does_not_concern_another(ledger: Ledger) -> None:
+    claim(ledger)
 
-    def test_of_an_answered_request_is_refused_after_its_window_too(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
+    assert ledger.read("u2", "r1").user == UserRecord()
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), now=WINDOW_ENDS_AT + 14 * 86_400)
 
-        assert refusal == AlreadyAnswered(SENT)
+def test_fifty_executions_race_and_one_gets_the_claim(ledger: Ledger) -> None:
+    seen = user_of(ledger)
 
-    def test_of_a_failed_request_is_refused_in_the_same_life(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(FAILED, window_ends_at=None)
+    def race(number: int) -> UserRecord | None:
+        return ledger.claim(USER_ID, seen, Claim(f"claim-{number}", "r1", START), HOLD_UNTIL)
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"))
+    with ThreadPoolExecutor(50) as threads:
+        claimed = [each for each in threads.map(race, range(50)) if each is not None]
 
-        assert refusal == AlreadyAnswered(FAILED)
+    assert len(claimed) == 1
+    assert user_of(ledger).claim == claimed[0].claim
 
-    def test_of_a_failed_request_starts_anew_in_another_life(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(FAILED, window_ends_at=None)
 
-        assert bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2") is None
+def test_race_of_claims_that_each_read_first_leaves_one_claim_open(ledger: Ledger) -> None:
+    start = threading.Barrier(20)
 
-    def test_in_another_life_counts_attempts_from_the_start(self, bench: Bench) -> None:
-        bench.conclude(FAILED._replace(attempts=8))
-        bench.claim(life_id="life-2")
+    def race(number: int) -> UserRecord | None:
+        start.wait(timeout=10)
+        seen = user_of(ledger)
+        if seen.active_window(START) is not None:
+            return None
+        return ledger.claim(USER_ID, seen, Claim(f"claim-{number}", "r1", START), HOLD_UNTIL)
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2")
+    with ThreadPoolExecutor(20) as threads:
+        claimed = [each for each in threads.map(race, range(20)) if each is not None]
 
-        assert refusal == InProgress(HOLD_UNTIL, Tally(1))
+    assert len(claimed) == 1
 
-    def test_in_another_life_waits_for_the_window_that_the_failed_call_holds(
-        self, bench: Bench
-    ) -> None:
-        bench.claim()
-        bench.finish(FAILED, window_ends_at=WINDOW_ENDS_AT)
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), life_id="life-2")
+def test_ended_claim_leaves_window_and_count(ledger: Ledger) -> None:
+    end_claim(ledger, claimed=claim(ledger))
 
-        assert refusal == InProgress(WINDOW_ENDS_AT, Tally(0))
+    user = user_of(ledger)
+    assert (user.claim, user.window_ends_at) == (None, WINDOW_ENDS_AT)
+    assert (user.sent_count, user.maybe_sent_count) == (1, 0)
+    assert user.invited_at == (ANSWERED_AT,)
+    assert user.window_request_id == "r1"
 
-    def test_is_refused_until_the_window_is_over_on_a_clock_that_runs_behind(
-        self, bench: Bench
-    ) -> None:
-        bench.claim()
 
-        refusal = bench.claim(SECOND, now=HOLD_UNTIL + SKEW - 0.001)
+def test_ended_claim_of_unknown_outcome_counts_invitation_that_may_have_been_sent(
+    ledger: Ledger,
+) -> None:
+    end_claim(ledger, claimed=claim(ledger), sent=False)
 
-        assert refusal == WindowActive(HOLD_UNTIL)
+    user = user_of(ledger)
+    assert (user.sent_count, user.maybe_sent_count) == (0, 1)
+    assert user.invited_at == (ANSWERED_AT,)
 
-    def test_succeeds_once_the_window_is_over_on_every_clock(self, bench: Bench) -> None:
-        bench.claim()
 
-        assert bench.claim(SECOND, now=HOLD_UNTIL + SKEW) is None
+def test_ended_claim_without_email_frees_window_and_counts_nothing(ledger: Ledger) -> None:
+    end_claim(ledger, claimed=claim(ledger), window_ends_at=None, sent=False)
 
-    def test_is_won_by_exactly_one_of_fifty_requests_for_a_user(self, bench: Bench) -> None:
-        together = threading.Barrier(50)
+    user = user_of(ledger)
+    assert (user.claim, user.active_window(START)) == (None, None)
+    assert (user.sent_count, user.maybe_sent_count, user.invited_at) == (0, 0, ())
 
-        def race(number: int) -> ClaimRefusal | None:
-            together.wait()
-            return bench.claim(Claim(f"claim-{number}", f"r{number}", "u1"))
 
-        with ThreadPoolExecutor(50) as executor:
-            refusals = list(executor.map(race, range(50)))
+def test_claim_is_ended_by_an_execution_that_has_not_read_it(ledger: Ledger) -> None:
+    claim(ledger)
+    end_claim(ledger)
 
-        assert (refusals.count(None), refusals.count(WindowActive(HOLD_UNTIL))) == (1, 49)
+    assert (user_of(ledger).claim, user_of(ledger).sent_count) == (None, 1)
 
-    def test_is_won_by_exactly_one_of_fifty_deliveries_of_a_request(self, bench: Bench) -> None:
-        together = threading.Barrier(50)
 
-        def race(number: int) -> ClaimRefusal | None:
-            together.wait()
-            return bench.claim(Claim(f"claim-{number}", "r1", "u1"))
+@pytest.mark.parametrize("reads", [True, False])
+def test_claim_of_another_execution_is_not_ended(ledger: Ledger, reads: bool) -> None:
+    old = claim(ledger)
+    later = claim(ledger, SECOND, HOLD_UNTIL + 1_000)
+    end_claim(ledger, "claim-1", None if reads else old)
 
-        with ThreadPoolExecutor(50) as executor:
-            refusals = list(executor.map(race, range(50)))
+    assert user_of(ledger) == later
 
-        assert (refusals.count(None), refusals.count(InProgress(HOLD_UNTIL, Tally(1)))) == (1, 49)
 
+def test_claim_is_ended_once_however_many_end_it(ledger: Ledger) -> None:
+    claim(ledger)
 
-class TestFinish:
-    def test_returns_the_result_that_it_records(self, bench: Bench) -> None:
-        bench.claim()
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(lambda _: end_claim(ledger), range(20)))
 
-        assert bench.finish(SENT) == SENT
+    assert (user_of(ledger).sent_count, user_of(ledger).invited_at) == (1, (ANSWERED_AT,))
 
-    def test_lets_the_window_end_when_it_is_told_to(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT, window_ends_at=WINDOW_ENDS_AT)
 
-        assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
+def test_unended_claim_is_counted_by_the_next(ledger: Ledger) -> None:
+    claim(ledger)
+    later = claim(ledger, SECOND, HOLD_UNTIL + 1_000)
 
-    def test_without_a_window_frees_it(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(REJECTED, window_ends_at=None)
+    assert (later.sent_count, later.maybe_sent_count) == (0, 1)
+    assert later.invited_at == (FIRST.claimed_at,)
+    assert user_of(ledger) == later
 
-        assert bench.claim(SECOND) is None
 
-    def test_counts_an_invitation_and_notes_its_time(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
+def test_hundred_latest_times_are_kept(ledger: Ledger) -> None:
+    user = user_of(ledger)
+    for number in range(101):
+        user = user.invited(START + number, sent=True)
+    claimed = ledger.claim(USER_ID, user, FIRST, HOLD_UNTIL)
 
-        assert bench.sent("u1") == (1, ANSWERED_AT)
+    assert claimed is not None
+    kept = user_of(ledger)
+    assert (len(kept.invited_at), kept.invited_at[0], kept.sent_count) == (100, START + 1, 101)
 
-    def test_counts_on_from_earlier_invitations(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
-        bench.claim(SECOND, now=HOLD_UNTIL)
-        bench.finish(SENT._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
 
-        assert bench.sent("u1") == (2, HOLD_UNTIL + 1)
+def test_daily_limit_counts_the_last_24_hours(ledger: Ledger) -> None:
+    end_claim(ledger, claimed=claim(ledger))
+    end_claim(ledger, "claim-2", claim(ledger, SECOND), sent=False)
+    user = user_of(ledger)
 
-    def test_counts_no_rejection(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
-        bench.claim(SECOND, now=HOLD_UNTIL)
-        bench.finish(REJECTED._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 1)
+    assert user.exceeds(2, ANSWERED_AT + DAY - 1)
+    assert not user.exceeds(2, ANSWERED_AT + DAY)
+    assert not user.exceeds(3, ANSWERED_AT)
+    assert not user.exceeds(0, ANSWERED_AT)
 
-        assert bench.sent("u1") == (1, ANSWERED_AT)
 
-    def test_repeated_returns_the_result_on_record(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
+def test_criteria_of_sweep_count_what_may_have_been_sent(ledger: Ledger) -> None:
+    end_claim(ledger, claimed=claim(ledger), sent=False)
+    user = user_of(ledger)
 
-        assert bench.finish(FAILED) == SENT
+    assert user.not_due(SweepCriteria(1, 0), ANSWERED_AT + DAY) == "max_invites_reached"
+    assert user.not_due(SweepCriteria(2, 3_600), ANSWERED_AT + 3_599) == "asked_recently"
+    assert user.not_due(SweepCriteria(2, 3_600), ANSWERED_AT + 3_600) is None
 
-    def test_repeated_counts_one_invitation(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
-        bench.finish(SENT)
 
-        assert bench.sent("u1") == (1, ANSWERED_AT)
+@pytest.mark.parametrize("ending", [SENT, REJECTED, SKIPPED, FAILED])
+def test_saved_end_is_read_as_it_was(ledger: Ledger, ending: Ending) -> None:
+    assert ledger.save(USER_ID, ending, START, {}) == ending
 
-    def test_repeated_leaves_the_window_of_a_later_claim_alone(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
-        bench.claim(SECOND, now=HOLD_UNTIL, hold_until=HOLD_UNTIL + WINDOW)
-        bench.finish(SENT)
+    assert ledger.read(USER_ID, "r1").ending == ending
+    assert ledger.read_ending(USER_ID, "r1").ending == ending
+    assert ledger.read("u2", "r1").ending is None
+    assert ledger.read(USER_ID, "r2").ending is None
 
-        refusal = bench.claim(Claim("claim-3", "r3", "u1"), now=HOLD_UNTIL)
 
-        assert refusal == WindowActive(HOLD_UNTIL + WINDOW)
+@pytest.mark.parametrize(
+    ("stored", "late", "asked_at", "counts"),
+    [
+        (SENT, REJECTED, START, SENT),
+        (SENT, FAILED, START, SENT),
+        (SENT, SENT, START, SENT),
+        (SENT, SKIPPED, ANSWERED_AT + 1, SENT),
+        (REJECTED, SKIPPED, START, REJECTED),
+        (SKIPPED, REJECTED, START, SKIPPED),
+        (SKIPPED, SENT, START, SENT),
+        (REJECTED, SENT, START, SENT),
+        (FAILED, SENT, START, SENT),
+        (FAILED, SKIPPED, ANSWERED_AT, FAILED),
+        (FAILED, SKIPPED, ANSWERED_AT + 1, SKIPPED),
+    ],
+)
+@pytest.mark.parametrize("reads", [True, False])
+def test_save_keeps_the_end_that_counts(
+    ledger: Ledger, stored: Ending, late: Ending, asked_at: float, counts: Ending, reads: bool
+) -> None:
+    ledger.save(USER_ID, stored, START, {})
+    seen = ledger.read_ending(USER_ID, "r1").item if reads else {}
 
-    def test_after_the_window_passed_to_another_claim_still_records(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(SECOND, now=HOLD_UNTIL + SKEW)
-        bench.finish(SENT)
+    assert ledger.save(USER_ID, late, asked_at, seen) == counts
+    assert ledger.read_ending(USER_ID, "r1").ending == counts
 
-        assert bench.claim(FIRST._replace(claim_id="claim-3")) == AlreadyAnswered(SENT)
 
-    def test_after_the_window_passed_to_another_claim_still_counts(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(SECOND, now=HOLD_UNTIL + SKEW)
-        bench.finish(SENT)
+def test_sent_survives_a_race_of_saves(ledger: Ledger) -> None:
+    endings = [SKIPPED, FAILED, SENT, REJECTED] * 3
 
-        assert bench.sent("u1") == (1, ANSWERED_AT)
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(lambda ending: ledger.save(USER_ID, ending, START, {}), endings))
 
-    def test_that_comes_late_leaves_the_time_of_a_later_invitation(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(SECOND, now=HOLD_UNTIL + SKEW)
-        bench.finish(SENT._replace(request_id="r2"), SECOND, answered_at=HOLD_UNTIL + 3)
-        bench.finish(SENT)
+    assert ledger.read_ending(USER_ID, "r1").ending == SENT
 
-        assert bench.sent("u1") == (2, HOLD_UNTIL + 3)
 
-    @pytest.mark.parametrize("result", [SENT, REJECTED], ids=lambda result: result.status)
-    def test_after_the_window_passed_to_another_claim_leaves_it_alone(
-        self, bench: Bench, result: Result
-    ) -> None:
-        bench.claim()
-        bench.claim(SECOND, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
-        bench.finish(result, window_ends_at=None)
+def test_first_of_equal_ends_survives_a_race_of_saves(ledger: Ledger) -> None:
+    endings = [
+        replace(REJECTED, result=replace(REJECTED.result, occurred_at=str(number)))
+        for number in range(12)
+    ]
 
-        refusal = bench.claim(Claim("claim-3", "r3", "u1"), now=HOLD_UNTIL + SKEW)
+    with ThreadPoolExecutor(12) as threads:
+        saved = list(threads.map(lambda each: ledger.save(USER_ID, each, START, {}), endings))
 
-        assert refusal == WindowActive(HOLD_UNTIL + WINDOW)
+    assert len(set(saved)) == 1
 
-    def test_ends_the_claim(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(FAILED, window_ends_at=None)
 
-        assert bench.conclude(FAILED, life_id="life-2") is None
+def test_many_are_read_in_their_order(ledger: Ledger) -> None:
+    ledger.save(USER_ID, SENT, START, {})
+    claim(ledger)
+    pairs = [("u2", "r1"), (USER_ID, "r2"), (USER_ID, "r1")]
+    pairs += [(f"user-{number}", "r1") for number in range(MOST_KEYS_AT_ONCE)]
+    known = ledger.read_many(pairs)
 
+    assert [each.ending for each in known[:3]] == [None, None, SENT]
+    assert [each.user.claim for each in known[:3]] == [None, FIRST, FIRST]
+    assert len(known) == len(pairs)
 
-class TestRelease:
-    def test_held_keeps_the_window_for_the_request(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
 
-        assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
+def test_items_expire_after_history_days(ledger: Ledger, table: Table) -> None:
+    claim(ledger)
+    ledger.save(USER_ID, SENT, START, {})
 
-    def test_held_lets_the_request_itself_wait(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
+    user, request = table.read([USER, (USER[0], "REQUEST#r1")])
+    assert user["expires_at"] == request["expires_at"] == START + HISTORY_DAYS * DAY
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), attempts=1)
 
-        assert refusal == InProgress(WINDOW_ENDS_AT, Tally(1))
+def test_expired_user_is_unknown_again(ledger: Ledger, table: Table) -> None:
+    claim(ledger)
+    item = table.read([USER])[0]
 
-    def test_freed_opens_the_window_at_once(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=None)
+    with pytest.raises(ConflictError):
+        table.write(USER, {"window_ends_at": 1.0}, {})
+    with pytest.raises(ConflictError):
+        table.write(("USER#u2", "USER"), {"window_ends_at": 1.0}, item)
 
-        assert bench.claim(SECOND) is None
 
-    def test_by_an_earlier_claim_leaves_the_window_of_a_later_one(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(SECOND, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
-        bench.release(tally=Tally(1), window_ends_at=None)
+def test_stored_items_of_a_newer_version_are_read(ledger: Ledger, table: Table) -> None:
+    claim(ledger)
+    ledger.save(USER_ID, SENT, START, {})
+    key = (USER[0], "REQUEST#r1")
+    user, request = table.read([USER, key])
+    newer = {**json.loads(request["result"]), "colour": "red", "schema_version": "1.2"}
+    table.write(USER, {**user, "colour": ["red", 1.5]}, user)
+    table.write(key, {**request, "result": json.dumps(newer), "colour": 1}, request)
+    known = ledger.read(USER_ID, "r1")
 
-        refusal = bench.claim(Claim("claim-3", "r3", "u1"), now=HOLD_UNTIL + SKEW)
+    assert known.user.claim == FIRST
+    assert known.ending is not None
+    assert known.ending.result == replace(SENT.result, schema_version="1.2")
+    end_claim(ledger, claimed=known.user)
+    assert user_of(ledger).sent_count == 1
 
-        assert refusal == WindowActive(HOLD_UNTIL + WINDOW)
 
-    def test_by_an_earlier_claim_of_the_same_request_changes_nothing(self, bench: Bench) -> None:
-        again = FIRST._replace(claim_id="claim-2")
-        bench.claim()
-        bench.claim(again, attempts=1, now=HOLD_UNTIL + SKEW, hold_until=HOLD_UNTIL + WINDOW)
-        bench.release(tally=Tally(7), window_ends_at=None)
+def test_conflict_shows_what_the_other_writer_wrote(table: Table) -> None:
+    written = table.write(USER, {"sent_count": 1, "invited_at": [1.5], "note": None}, {})
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-3"), now=HOLD_UNTIL + SKEW)
+    with pytest.raises(ConflictError) as conflict:
+        table.write(USER, {"sent_count": 2}, {})
+    stored = table.read([USER])[0]
+    assert conflict.value.item == stored
+    assert written["revision"] == stored["revision"]
+    assert (stored["sent_count"], stored["invited_at"], "note" in stored) == (1, [1.5], False)
 
-        assert refusal == InProgress(HOLD_UNTIL + WINDOW, Tally(2))
 
-    def test_after_the_result_changes_nothing(self, bench: Bench) -> None:
-        bench.claim()
-        bench.finish(SENT)
-        bench.release(tally=Tally(7), window_ends_at=None)
+class LosingClient:
+    """A client of DynamoDB that loses the reply to a write."""
 
-        assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
+    def __init__(self, client: Any, *, repeats: bool) -> None:
+        self._client = client
+        self._repeats = repeats
 
-    def test_after_its_request_was_concluded_changes_nothing(self, bench: Bench) -> None:
-        bench.claim()
-        bench.conclude(now=HOLD_UNTIL + SKEW)
-        bench.release(tally=Tally(7), window_ends_at=None)
+    def put_item(self, **call: Any) -> Any:
+        self._client.put_item(**call)
+        if not self._repeats:
+            raise ReadTimeoutError(endpoint_url="table")
+        # As the SDK does by itself.
+        return self._client.put_item(**call)
 
-        assert bench.claim(SECOND) == WindowActive(HOLD_UNTIL)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
-    def test_without_a_claim_changes_nothing(self, bench: Bench) -> None:
-        bench.release(tally=Tally(7), window_ends_at=WINDOW_ENDS_AT)
 
-        assert bench.claim(attempts=0) is None
+@pytest.fixture
+def losing(aws: LocalAws, name: str) -> Callable[[bool], Ledger]:
+    aws.create_table(name, "pk", "sk")
 
+    def make(repeats: bool) -> Ledger:
+        client: Any = LosingClient(aws.client("dynamodb"), repeats=repeats)
+        return Ledger(DynamoDbTable(client, name), HISTORY_DAYS, lambda: START)
 
-class TestConclude:
-    def test_records_the_result_of_a_request_never_seen(self, bench: Bench) -> None:
-        assert bench.conclude() is None
-        assert bench.claim() == AlreadyAnswered(FAILED)
+    return make
 
-    def test_takes_no_window(self, bench: Bench) -> None:
-        bench.conclude()
 
-        assert bench.claim(SECOND) is None
+def test_write_that_the_sdk_repeats_after_a_lost_reply_succeeds_once(
+    losing: Callable[[bool], Ledger],
+) -> None:
+    ledger = losing(True)
+    claimed = claim(ledger)
+    end_claim(ledger, claimed=claimed)
 
-    @pytest.mark.parametrize("window_ends_at", [None, WINDOW_ENDS_AT], ids=["freed", "held"])
-    def test_records_the_result_of_a_released_request(
-        self, bench: Bench, window_ends_at: float | None
-    ) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=window_ends_at)
+    assert (user_of(ledger).claim, user_of(ledger).sent_count) == (None, 1)
+    assert ledger.save(USER_ID, REJECTED, START, {}) == REJECTED
 
-        assert bench.conclude() is None
-        assert bench.claim() == AlreadyAnswered(FAILED)
 
-    def test_of_a_released_request_leaves_the_window_held(self, bench: Bench) -> None:
-        bench.claim()
-        bench.release(tally=Tally(1), window_ends_at=WINDOW_ENDS_AT)
-        bench.conclude()
+@pytest.fixture
+def forgetful_in_memory() -> Ledger:
+    steps = ScriptedSteps()
+    for step in ("table.claim", "table.end_claim", "table.save"):
+        steps.fail(step, after_effect=True)
+    return Ledger(FakeTable(steps), HISTORY_DAYS, lambda: START)
 
-        assert bench.claim(SECOND) == WindowActive(WINDOW_ENDS_AT)
 
-    def test_is_refused_while_a_claim_may_be_alive(self, bench: Bench) -> None:
-        bench.claim()
+@pytest.fixture
+def forgetful_dynamodb(losing: Callable[[bool], Ledger]) -> Ledger:
+    return losing(False)
 
-        refusal = bench.conclude(now=HOLD_UNTIL + SKEW - 0.001)
 
-        assert refusal == InProgress(HOLD_UNTIL, Tally(1))
+@pytest.fixture(params=["forgetful_in_memory", "forgetful_dynamodb"])
+def forgetful(request: pytest.FixtureRequest) -> Ledger:
+    ledger: Ledger = request.getfixturevalue(request.param)
+    return ledger
 
-    def test_records_the_result_once_the_claim_is_dead(self, bench: Bench) -> None:
-        bench.claim()
 
-        assert bench.conclude(now=HOLD_UNTIL + SKEW) is None
-        assert bench.claim() == AlreadyAnswered(FAILED)
+def test_lost_reply_raises_although_the_write_had_its_effect(forgetful: Ledger) -> None:
+    with pytest.raises(TableUnavailableError):
+        claim(forgetful)
+    assert user_of(forgetful).claim == FIRST
+    with pytest.raises(TableUnavailableError):
+        end_claim(forgetful)
+    assert (user_of(forgetful).claim, user_of(forgetful).sent_count) == (None, 1)
+    with pytest.raises(TableUnavailableError):
+        forgetful.save(USER_ID, SENT, START, {})
+    assert forgetful.read_ending(USER_ID, "r1").ending == SENT
 
-    @pytest.mark.parametrize("life_id", ["life-1", "life-2"])
-    def test_of_an_answered_request_is_refused_with_its_result_in_any_life(
-        self, bench: Bench, life_id: str
-    ) -> None:
-        bench.claim()
-        bench.finish(SENT)
 
-        assert bench.conclude(life_id=life_id) == AlreadyAnswered(SENT)
+def test_repetition_after_a_lost_reply_counts_nothing_twice(forgetful: Ledger) -> None:
+    with pytest.raises(TableUnavailableError):
+        claim(forgetful)
+    for _ in range(2):
+        try:
+            end_claim(forgetful)
+        except TableUnavailableError:
+            continue
 
-    def test_of_a_failed_request_is_refused_in_the_same_life(self, bench: Bench) -> None:
-        bench.conclude()
+    assert user_of(forgetful).sent_count == 1
 
-        refusal = bench.conclude(FAILED._replace(reason="deadline_passed"))
 
-        assert refusal == AlreadyAnswered(FAILED)
+@pytest.fixture
+def broken_in_memory() -> Ledger:
+    steps = ScriptedSteps()
+    for step in ("read", "read_ending", "read_user", "claim", "end_claim", "save"):
+        steps.fail(f"table.{step}", times=10)
+    return Ledger(FakeTable(steps), HISTORY_DAYS, lambda: START)
 
-    def test_of_a_failed_request_records_the_new_end_of_another_life(self, bench: Bench) -> None:
-        later = FAILED._replace(reason="deadline_passed")
-        bench.conclude()
 
-        assert bench.conclude(later, life_id="life-2") is None
-        assert bench.claim(life_id="life-2") == AlreadyAnswered(later)
+@pytest.fixture
+def missing_table(aws: LocalAws, name: str) -> Ledger:
+    return Ledger(DynamoDbTable(aws.client("dynamodb"), name), HISTORY_DAYS, lambda: START)
 
 
-class TestWhatWasSeenIsOutOfDate:
-    """An execution looks up early and decides late; others go on meanwhile."""
+@pytest.fixture
+def unreachable_table(name: str) -> Ledger:
+    aws = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
+    return Ledger(DynamoDbTable(aws.client("dynamodb"), name), HISTORY_DAYS, lambda: START)
 
-    def test_a_claim_of_a_request_that_was_answered_since_is_refused(self, bench: Bench) -> None:
-        seen = bench.look_up()
-        bench.claim()
-        bench.finish(REJECTED, window_ends_at=None)
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-2"), seen)
+@pytest.fixture(params=["broken_in_memory", "missing_table", "unreachable_table"])
+def broken(request: pytest.FixtureRequest) -> Ledger:
+    ledger: Ledger = request.getfixturevalue(request.param)
+    return ledger
 
-        assert refusal == AlreadyAnswered(REJECTED)
 
-    def test_a_claim_of_a_request_that_was_answered_and_filed_since_is_refused(
-        self, bench: Bench
-    ) -> None:
-        seen = bench.look_up()
-        bench.claim()
-        bench.finish(REJECTED, window_ends_at=None)
-        bench.claim(SECOND)
-        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger: ledger.read(USER_ID, "r1"),
+        lambda ledger: ledger.read_ending(USER_ID, "r1"),
+        lambda ledger: ledger.claim(USER_ID, UserRecord(), FIRST, HOLD_UNTIL),
+        lambda ledger: ledger.save(USER_ID, SENT, START, {}),
+        end_claim,
+    ],
+    ids=["read", "read_ending", "claim", "save", "end_claim"],
+)
+def test_table_that_does_not_answer_raises_one_error(
+    broken: Ledger, step: Callable[[Ledger], object]
+) -> None:
+    with pytest.raises(TableUnavailableError):
+        step(broken)
 
-        refusal = bench.claim(FIRST._replace(claim_id="claim-3"), seen)
 
-        assert refusal == AlreadyAnswered(REJECTED)
+class RefusingClient:
+    """A client of DynamoDB whose every call is refused."""
 
-    def test_a_claim_of_a_request_that_was_concluded_since_is_refused(self, bench: Bench) -> None:
-        bench.claim(SECOND)
-        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
-        seen = bench.look_up()
-        bench.conclude(SKIPPED)
+    def __init__(self, code: str) -> None:
+        self._error = ClientError({"Error": {"Code": code, "Message": "refused"}}, "any")
 
-        assert bench.claim(FIRST, seen) == AlreadyAnswered(SKIPPED)
+    def put_item(self, **_: Any) -> Any:
+        raise self._error
 
-    def test_a_claim_of_a_user_whose_window_was_taken_since_is_refused(self, bench: Bench) -> None:
-        seen = bench.look_up()
-        bench.claim(SECOND)
+    def batch_get_item(self, **_: Any) -> Any:
+        raise self._error
 
-        assert bench.claim(FIRST, seen) == WindowActive(HOLD_UNTIL)
 
-    def test_a_claim_is_made_when_the_window_was_freed_since(self, bench: Bench) -> None:
-        seen = bench.look_up()
-        bench.claim(SECOND)
-        bench.finish(REJECTED._replace(request_id="r2"), SECOND, window_ends_at=None)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "InternalServerError",
+        "ResourceNotFoundException",
+        "AccessDeniedException",
+    ],
+)
+def test_refusal_of_dynamodb_raises_one_error(code: str) -> None:
+    client: Any = RefusingClient(code)
+    ledger = Ledger(DynamoDbTable(client, "table"), HISTORY_DAYS, lambda: START)
 
-        assert bench.claim(FIRST, seen) is None
+    with pytest.raises(TableUnavailableError, match=code):
+        ledger.read(USER_ID, "r1")
+    with pytest.raises(TableUnavailableError, match=code):
+        ledger.save(USER_ID, SENT, START, {})
 
-    def test_a_conclusion_of_a_request_that_was_claimed_since_is_refused(
-        self, bench: Bench
-    ) -> None:
-        seen = bench.look_up()
-        bench.claim()
 
-        assert bench.conclude(SKIPPED, seen=seen) == InProgress(HOLD_UNTIL, Tally(1))
+class ThrottledClient:
+    """A client of DynamoDB that leaves keys unprocessed for some calls."""
 
-    def test_a_conclusion_of_a_request_that_was_concluded_since_is_refused(
-        self, bench: Bench
-    ) -> None:
-        seen = bench.look_up()
-        bench.conclude(SKIPPED)
-        later = SKIPPED._replace(occurred_at="later")
+    def __init__(self, client: Any, times: int) -> None:
+        self._client = client
+        self._times = times
 
-        assert bench.conclude(later, seen=seen) == AlreadyAnswered(SKIPPED)
+    def batch_get_item(self, **call: Any) -> Any:
+        if not self._times:
+            return self._client.batch_get_item(**call)
+        self._times -= 1
+        return {"Responses": {}, "UnprocessedKeys": call["RequestItems"]}
 
-    def test_a_conclusion_in_another_life_that_was_concluded_since_is_refused(
-        self, bench: Bench
-    ) -> None:
-        bench.conclude(FAILED)
-        seen = bench.look_up()
-        later = FAILED._replace(occurred_at="later")
-        bench.conclude(later, life_id="life-2")
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
-        refusal = bench.conclude(FAILED._replace(reason="other"), seen=seen, life_id="life-2")
 
-        assert refusal == AlreadyAnswered(later)
+@pytest.fixture
+def throttled(aws: LocalAws, name: str) -> Callable[[int], Ledger]:
+    aws.create_table(name, "pk", "sk")
 
-    def test_a_result_is_recorded_whatever_was_filed_since(self, bench: Bench) -> None:
-        bench.claim()
-        seen = bench.look_up()
-        bench.conclude(SKIPPED._replace(request_id="r2"))
+    def make(times: int) -> Ledger:
+        client: Any = ThrottledClient(aws.client("dynamodb"), times)
+        table = DynamoDbTable(client, name, sleep=lambda _: None)
+        return Ledger(table, HISTORY_DAYS, lambda: START)
 
-        assert bench.finish(SENT, seen=seen) == SENT
-        assert bench.claim(FIRST._replace(claim_id="claim-3")) == AlreadyAnswered(SENT)
+    return make
 
 
-class TestTable:
-    """The writing itself."""
+def test_keys_that_dynamodb_leaves_unread_are_read_again(
+    throttled: Callable[[int], Ledger],
+) -> None:
+    throttled(0).save(USER_ID, SENT, START, {})
 
-    CHANGE = Change(UserRecord(window_ends_at=START + 0.125, request_id="r1", claim_id="claim-1"))
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            CHANGE,
-            Change(
-                UserRecord(
-                    START,
-                    "r1",
-                    "life",
-                    "claim",
-                    Tally(3, 1),
-                    SENT,
-                    sent_count=2,
-                    last_sent_at=START,
-                )
-            ),
-            Change(
-                UserRecord(request_id="r1"), files=Filed(SENT._replace(request_id="r0"), "life")
-            ),
-        ],
-    )
-    def test_what_is_written_is_read(self, bench: Bench, change: Change) -> None:
-        written = bench.table.write(bench.look_up(), change)
-
-        assert written == bench.look_up()
-        assert written == Standing(Subject("u1", "r1"), 1, change.user or UserRecord())
-
-    def test_an_answer_is_filed_without_a_record_of_the_user(self, bench: Bench) -> None:
-        filed = Filed(SENT, "life-1")
-        bench.table.write(bench.look_up(), Change(None, files=filed))
-
-        assert bench.look_up() == Standing(Subject("u1", "r1"), 1, filed=filed)
-
-    def test_an_answer_that_is_filed_is_read_for_its_request_only(self, bench: Bench) -> None:
-        bench.table.write(bench.look_up(), Change(None, files=Filed(SENT, "life-1")))
-
-        assert bench.look_up(request_id="r2").filed is None
-
-    @pytest.mark.parametrize("files", [None, Filed(SENT._replace(request_id="r0"), "life")])
-    def test_a_change_on_an_older_version_is_not_written(
-        self, bench: Bench, files: Filed | None
-    ) -> None:
-        seen = bench.look_up()
-        bench.table.write(seen, self.CHANGE)
-
-        assert bench.table.write(seen, Change(UserRecord(request_id="r2"), files)) is None
-        assert bench.look_up().user == self.CHANGE.user
-
-    @pytest.mark.parametrize("files", [None, Filed(SENT._replace(request_id="r0"), "life")])
-    def test_a_write_that_was_repeated_after_its_reply_was_lost_is_written(
-        self, bench: Bench, files: Filed | None
-    ) -> None:
-        seen = bench.look_up()
-        change = self.CHANGE._replace(files=files)
-        written = bench.table.write(seen, change)
-
-        assert bench.table.write(seen, change) == written == bench.look_up()
-
-    def test_many_are_read_at_once_in_their_order(self, bench: Bench) -> None:
-        bench.claim()
-        bench.claim(Claim("claim-2", "r2", "u2"))
-        bench.conclude(SKIPPED._replace(request_id="r3"))
-        subjects = [
-            Subject("u2", "r2"),
-            *(Subject(f"user {number}", "r") for number in range(150)),
-            Subject("u1", "r3"),
-            Subject("u1", "r1"),
-        ]
-
-        standings = bench.table.read(subjects)
-
-        assert [each.subject for each in standings] == subjects
-        assert standings[0].user.claim_id == "claim-2"
-        assert standings[-2].filed == Filed(SKIPPED._replace(request_id="r3"), "life-1")
-        assert standings[-1].is_latest
-
-    def test_users_and_requests_with_odd_names_are_told_apart(self, bench: Bench) -> None:
-        bench.claim(Claim("claim-1", "b#c", "a"))
-
-        assert bench.claim(Claim("claim-2", "c", "a#b")) is None
-
-
-class TestTableInTrouble:
-    """What only a real table can do."""
-
-    @pytest.fixture
-    def client(self, aws: LocalAws) -> "DynamoDBClient":
-        client: DynamoDBClient = aws.client("dynamodb")
-        return client
-
-    @pytest.fixture
-    def replies(self, client: "DynamoDBClient") -> Stubber:
-        return Stubber(client)
-
-    @pytest.fixture
-    def pauses(self) -> list[float]:
-        return []
-
-    @pytest.fixture
-    def table(self, client: "DynamoDBClient", pauses: list[float]) -> DynamoDbTable:
-        return DynamoDbTable(client, "table", history_days=90, pause=pauses.append)
-
-    @pytest.mark.parametrize(
-        "code", ["ConditionalCheckFailedException", "TransactionConflictException"]
-    )
-    def test_a_write_that_meets_another_is_not_written(
-        self, table: DynamoDbTable, replies: Stubber, code: str
-    ) -> None:
-        replies.add_client_error("put_item", code)
-
-        with replies:
-            assert table.write(NEVER_SEEN, TestTable.CHANGE) is None
-
-    def test_a_transaction_that_meets_another_is_not_written(
-        self, table: DynamoDbTable, replies: Stubber
-    ) -> None:
-        _add_cancellation(replies, "TransactionConflict", "None")
-
-        with replies:
-            assert table.write(NEVER_SEEN, Change(None, files=Filed(SENT, "life-1"))) is None
-
-    @pytest.mark.parametrize("change", [TestTable.CHANGE, Change(None, files=Filed(SENT, "life"))])
-    @pytest.mark.parametrize("code", OUTAGES)
-    def test_an_error_of_the_table_is_an_outage_of_the_write(
-        self, table: DynamoDbTable, replies: Stubber, code: str, change: Change
-    ) -> None:
-        replies.add_client_error("put_item" if change.user else "transact_write_items", code)
-
-        with replies, pytest.raises(LedgerUnavailableError, match=code):
-            table.write(NEVER_SEEN, change)
-
-    @pytest.mark.parametrize("code", OUTAGES)
-    def test_an_error_of_the_table_is_an_outage_of_the_read(
-        self, table: DynamoDbTable, replies: Stubber, code: str
-    ) -> None:
-        replies.add_client_error("batch_get_item", code)
-
-        with replies, pytest.raises(LedgerUnavailableError, match=code):
-            table.read([NEVER_SEEN.subject])
-
-    def test_a_throttled_action_of_a_transaction_is_an_outage(
-        self, table: DynamoDbTable, replies: Stubber
-    ) -> None:
-        _add_cancellation(replies, "None", "ThrottlingError")
-
-        with replies, pytest.raises(LedgerUnavailableError):
-            table.write(NEVER_SEEN, Change(None, files=Filed(SENT, "life-1")))
-
-    def test_keys_that_the_table_left_unread_are_read_again(
-        self, table: DynamoDbTable, replies: Stubber, pauses: list[float]
-    ) -> None:
-        key = {"pk": {"S": "USER#u1"}, "sk": {"S": "USER"}}
-        replies.add_response(
-            "batch_get_item", {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [key]}}}
-        )
-        replies.add_response(
-            "batch_get_item", {"Responses": {"table": [{**key, "version": {"N": "7"}}]}}
-        )
-        replies.add_response("batch_get_item", {"Responses": {}})
-
-        with replies:
-            assert table.read([NEVER_SEEN.subject]) == [NEVER_SEEN._replace(version=7)]
-        assert len(pauses) == 1
-
-    def test_keys_that_are_never_read_are_an_outage(
-        self, table: DynamoDbTable, replies: Stubber
-    ) -> None:
-        key = {"pk": {"S": "USER#u1"}, "sk": {"S": "USER"}}
-        left: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [key]}}}
-        for _ in range(4):
-            replies.add_response("batch_get_item", left)
-
-        with replies, pytest.raises(LedgerUnavailableError, match="unread"):
-            table.read([NEVER_SEEN.subject])
-
-    def test_no_connection_is_an_outage(self) -> None:
-        nobody = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
-        unreachable = DynamoDbTable(nobody.client("dynamodb"), "table", history_days=90)
-
-        with pytest.raises(LedgerUnavailableError, match="Could not connect"):
-            unreachable.write(NEVER_SEEN, TestTable.CHANGE)
-
-    def test_a_record_that_others_change_all_the_time_is_an_outage(self) -> None:
-        class BusyTable(InMemoryTable):
-            def write(self, seen: Standing, change: Change) -> Standing | None:
-                return None
-
-        with pytest.raises(LedgerUnavailableError, match="all the time"):
-            Bench(BusyTable()).claim()
-
-    def test_items_expire_when_the_history_is_over(self, aws: LocalAws, name: str) -> None:
-        aws.create_table(name, "pk", "sk")
-        client: DynamoDBClient = aws.client("dynamodb")
-        table = DynamoDbTable(client, name, history_days=90, clock=lambda: START)
-        table.write(NEVER_SEEN, Change(UserRecord(request_id="r1"), Filed(SENT, "life")))
-        table.write(NEVER_SEEN._replace(subject=Subject("u2", "r")), Change(None, Filed(SENT, "l")))
-
-        items = client.scan(TableName=name)["Items"]
-
-        assert {item["expires_at"]["N"] for item in items} == {str(int(START) + 90 * 86_400)}
-        assert len(items) == 4
-
-
-def _add_cancellation(replies: Stubber, *codes: str) -> None:
-    replies.add_client_error(
-        "transact_write_items",
-        "TransactionCanceledException",
-        f"Transaction cancelled: {codes}",
-        modeled_fields={"CancellationReasons": [{"Code": code} for code in codes]},
-    )
+    assert throttled(3).read(USER_ID, "r1").ending == SENT
+    with pytest.raises(TableUnavailableError):
+        throttled(4).read(USER_ID, "r1")

@@ -1,160 +1,143 @@
-"""One contract for the gatekeeper, kept by the fake of the unit tests and by the table."""
+"""The rate limiter over the fake of the unit tests and over DynamoDB: both keep one contract."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from invitations.adapters.limiter import DynamoDbGateKeeper
-from invitations.errors import LedgerUnavailableError
-from invitations.gate import Gate, Pace
-from invitations.ports import GateKeeper
+from invitations.errors import TableUnavailableError
+from invitations.limiter_state import Token, Wait
+from invitations.messages import Pace
+from invitations.outcomes import Answered, Cause, Outcome, Unknown, judge
+from invitations.rate_limiter import RateLimiter
+from invitations.table import DynamoDbTable, Table
 from local.aws import LocalAws
-from local.processes import free_port
-from tests.fakes import START, InMemoryGateKeeper
+from ops.limiter import pause, resume
+from tests.memory_table import InMemoryTable
 
-GATE = Gate(
-    burst_at=START + 0.125,
-    burst_calls=3,
-    line_at=START + 7,
-    line_calls=4,
-    paused_until=START + 60,
-    failures=2,
-    shut_until=START + 15,
-    shut_cause="outage",
-    trips=1,
-    probe_until=START + 30,
-)
-PACE = Pace.within(300)
+NOW = 1_800_000_000.0
+NO_ANSWER = judge(Unknown("timed out", NOW))
+
+Make = Callable[..., RateLimiter]
+"""Makes the rate limiter of one more container, whose clock stands still."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    keeper: GateKeeper
-    another: Callable[[], GateKeeper]
-    """Another container's, of the same gate."""
+def throttled(seconds: int) -> Outcome:
+    return judge(Answered(429, NOW, str(seconds)))
 
 
 @pytest.fixture
-def in_memory() -> Bench:
-    keeper = InMemoryGateKeeper()
-    return Bench(keeper, lambda: keeper)
+def in_memory() -> Table:
+    return InMemoryTable()
 
 
 @pytest.fixture
-def table(aws: LocalAws, name: str) -> str:
+def dynamodb(aws: LocalAws, name: str) -> Table:
     aws.create_table(name, "pk", "sk")
-    return name
-
-
-@pytest.fixture
-def dynamodb(aws: LocalAws, table: str) -> Bench:
-    def keeper() -> GateKeeper:
-        return DynamoDbGateKeeper(aws.client("dynamodb"), table)
-
-    return Bench(keeper(), keeper)
+    return DynamoDbTable(aws.client("dynamodb"), name)
 
 
 @pytest.fixture(params=["in_memory", "dynamodb"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    bench: Bench = request.getfixturevalue(request.param)
-    return bench
+def make(request: pytest.FixtureRequest) -> Make:
+    table: Table = request.getfixturevalue(request.param)
+    return lambda now=NOW: RateLimiter(table, 300, clock=lambda: now)
 
 
-def becomes(gate: Gate) -> Callable[[Gate], tuple[Gate, str]]:
-    return lambda _: (gate, "answer")
+def test_first_call_gets_token(make: Make) -> None:
+    assert make().admit(Pace.EVENT) == Token(NOW)
+    assert not make().is_paused()
 
 
-def one_more_failure(gate: Gate) -> tuple[Gate, int]:
-    return gate._replace(failures=gate.failures + 1), gate.failures
+def test_every_container_goes_on_where_others_have_left_off(make: Make) -> None:
+    containers = [make() for _ in range(3)]
+    for number in range(9):
+        assert isinstance(containers[number % 3].admit(Pace.EVENT), Token)
+    for _ in range(30):
+        answer = containers[0].admit(Pace.EVENT)
+
+    assert isinstance(answer, Wait)
+    later = make().admit(Pace.EVENT)
+    assert isinstance(later, Wait)
+    assert later.until > answer.until
 
 
-def test_a_gate_that_nobody_changed_is_open(bench: Bench) -> None:
-    assert bench.keeper.read() == Gate()
+def test_token_is_given_once_in_a_race(make: Make) -> None:
+    containers = [make() for _ in range(4)]
+
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(
+            threads.map(lambda number: containers[number % 4].admit(Pace.EVENT), range(60))
+        )
+
+    tokens = sorted(each.leaves_at for each in answers if isinstance(each, Token))
+    appointments = [each.until for each in answers if isinstance(each, Wait)]
+    assert sum(at < NOW + 0.001 for at in tokens) == 10
+    # Ten at once, and one each 0.214 s until those that wait for longer than 2.5 s.
+    assert len(tokens) == 21
+    assert len(set(tokens[9:])) == len(tokens[9:])
+    assert len(set(appointments)) == len(appointments) == 39
 
 
-def test_a_change_answers_with_what_the_event_says(bench: Bench) -> None:
-    assert bench.keeper.change(becomes(GATE)) == "answer"
+def test_no_failure_is_lost_in_a_race(make: Make) -> None:
+    containers = [make() for _ in range(4)]
+
+    with ThreadPoolExecutor(9) as threads:
+        list(threads.map(lambda number: containers[number % 4].report(NO_ANSWER), range(9)))
+    assert isinstance(make().admit(Pace.EVENT), Token)
+
+    containers[0].report(NO_ANSWER)
+    wait = make().admit(Pace.EVENT)
+    assert isinstance(wait, Wait)
+    assert wait.cause == Cause.OUTAGE
 
 
-def test_every_part_of_a_change_is_kept(bench: Bench) -> None:
-    bench.keeper.change(becomes(GATE))
+def test_pause_is_known_to_every_container(make: Make) -> None:
+    limiter, other = make(), make()
+    other.admit(Pace.EVENT)
+    limiter.report(throttled(60))
 
-    assert bench.another().read() == GATE
-    assert bench.keeper.last_known == GATE
-
-
-def test_a_change_begins_where_another_container_has_left_off(bench: Bench) -> None:
-    another = bench.another()
-    bench.keeper.change(one_more_failure)
-    another.change(one_more_failure)
-    another.change(one_more_failure)
-
-    assert bench.keeper.change(one_more_failure) == 3
-    assert bench.keeper.read().failures == 4
+    assert other.is_paused()
+    wait = other.admit(Pace.BULK)
+    assert isinstance(wait, Wait)
+    assert (wait.cause, wait.has_appointment) == (Cause.THROTTLED, True)
 
 
-def test_what_was_read_is_known(bench: Bench) -> None:
-    bench.another().change(becomes(GATE))
-    bench.keeper.read()
+def test_open_breaker_gives_one_probe_among_containers(make: Make) -> None:
+    limiter = make()
+    for _ in range(10):
+        limiter.report(NO_ANSWER)
+    later = [make(now=NOW + 15) for _ in range(4)]
 
-    assert bench.keeper.last_known == GATE
-
-
-def test_no_change_is_lost_in_a_race(bench: Bench) -> None:
-    keepers = [bench.another() for _ in range(4)]
-
-    def change(number: int) -> int:
-        return keepers[number % 4].change(one_more_failure)
-
-    with ThreadPoolExecutor(20) as executor:
-        before = list(executor.map(change, range(40)))
-
-    assert sorted(before) == list(range(40))
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda each: each.admit(Pace.EVENT), later))
+    assert sum(isinstance(each, Token) for each in answers) == 1
 
 
-def test_places_are_given_to_one_only(bench: Bench) -> None:
-    keepers = [bench.another() for _ in range(4)]
+def test_operator_pause_stops_and_resumes_warm_container(aws: LocalAws, name: str) -> None:
+    aws.create_table(name, "pk", "sk")
+    client = aws.client("dynamodb")
+    limiter = RateLimiter(DynamoDbTable(client, name), 300, clock=lambda: NOW)
+    for _ in range(30):
+        limiter.admit(Pace.EVENT)
 
-    def ask(number: int) -> int:
-        keeper = keepers[number % 4]
-        return len(keeper.change(lambda gate: gate.admit(PACE, 1, START)).leave_at)
+    pause(client, name)
+    wait = limiter.admit(Pace.EVENT)
+    assert isinstance(wait, Wait)
+    assert wait.cause == Cause.OPERATOR
+    limiter.report(NO_ANSWER)
+    assert limiter.is_paused()
 
-    with ThreadPoolExecutor(20) as executor:
-        let_through = sum(executor.map(ask, range(60)))
-
-    # This burst, and the one that is near enough to wait for.
-    assert let_through == 20
+    assert resume(client, name, NOW - 10)
+    assert not limiter.is_paused()
+    assert limiter.admit(Pace.EVENT) == Token(NOW)
 
 
-class TestOutage:
-    @pytest.fixture
-    def broken_in_memory(self) -> InMemoryGateKeeper:
-        keeper = InMemoryGateKeeper()
-        keeper.fail("read")
-        keeper.fail("change")
-        return keeper
+def test_table_that_is_missing_is_an_outage(aws: LocalAws, name: str) -> None:
+    limiter = RateLimiter(DynamoDbTable(aws.client("dynamodb"), name), 300)
 
-    @pytest.fixture
-    def missing_table(self, aws: LocalAws, name: str) -> GateKeeper:
-        return DynamoDbGateKeeper(aws.client("dynamodb"), name)
-
-    @pytest.fixture
-    def unreachable_table(self, name: str) -> GateKeeper:
-        aws = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
-        return DynamoDbGateKeeper(aws.client("dynamodb"), name)
-
-    @pytest.fixture(params=["broken_in_memory", "missing_table", "unreachable_table"])
-    def keeper(self, request: pytest.FixtureRequest) -> GateKeeper:
-        keeper: GateKeeper = request.getfixturevalue(request.param)
-        return keeper
-
-    def test_is_told_when_reading(self, keeper: GateKeeper) -> None:
-        with pytest.raises(LedgerUnavailableError):
-            keeper.read()
-
-    def test_is_told_when_changing(self, keeper: GateKeeper) -> None:
-        with pytest.raises(LedgerUnavailableError):
-            keeper.change(one_more_failure)
+    with pytest.raises(TableUnavailableError):
+        limiter.admit(Pace.EVENT)
+    with pytest.raises(TableUnavailableError):
+        limiter.report(throttled(60))
+    with pytest.raises(TableUnavailableError):
+        limiter.is_paused()

@@ -1,8 +1,9 @@
-"""The stand-in seen from outside: its answers fit the API's description, its faults are real."""
+"""The fake Partoo server seen by clients: its answers fit the API's description."""
 
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,14 +24,14 @@ from local.partoo.control import (
     ControlError,
     PartooControl,
     User,
-    running_stand_in,
+    running_fake_partoo,
 )
 
 KEY = "contract-key"
 HEADERS = {"x-APIKey": KEY, "Content-Type": "application/json"}
 REPOSITORY = Path(__file__).parents[2]
 DESCRIPTION = schemathesis.openapi.from_path(REPOSITORY / "local/partoo/openapi.yaml")
-# Every call carries the key; calls without it come from the check that asks for them.
+# All calls have the key, except those of the check for missing keys.
 DESCRIPTION.config.generation.with_security_parameters = False
 INVITE = DESCRIPTION["/user/{user_id}/invite"]["POST"]
 SEARCH = DESCRIPTION["/user/search"]["GET"]
@@ -40,16 +41,16 @@ DESCRIBED_USERS = (User("5d2c1b7e90f3a4468be01c57"), User("0"))
 
 
 @pytest.fixture(scope="module")
-def tireless_url() -> Iterator[str]:
-    """Base URL of a stand-in without window and quota, which answers the same call alike."""
-    with running_stand_in(KEY, window_seconds=0, requests_per_minute=1_000_000) as url:
+def unlimited_url() -> Iterator[str]:
+    """Base URL of a fake server without window and quota, which repeats its answers."""
+    with running_fake_partoo(KEY, window_seconds=0, requests_per_minute=1_000_000) as url:
         PartooControl(url).add_users(*DESCRIBED_USERS)
         yield url
 
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    with running_stand_in(KEY) as url:
+    with running_fake_partoo(KEY) as url:
         yield url
 
 
@@ -87,8 +88,10 @@ def invite(connection: http.client.HTTPConnection, user_id: str = "u1") -> tuple
 
 @DESCRIPTION.parametrize()
 @settings(derandomize=True, database=None, max_examples=40, deadline=None)
-def test_any_call_is_answered_as_described(case: schemathesis.Case[Any], tireless_url: str) -> None:
-    case.call_and_validate(base_url=tireless_url, headers=HEADERS)
+def test_any_call_is_answered_as_described(
+    case: schemathesis.Case[Any], unlimited_url: str
+) -> None:
+    case.call_and_validate(base_url=unlimited_url, headers=HEADERS)
 
 
 class TestEachDescribedAnswer:
@@ -181,6 +184,46 @@ class TestFaults:
         [call] = partoo.calls()
         assert call.answered_at is not None
         assert call.answered_at - call.received_at >= 0.3
+
+    def test_email_goes_out_although_the_client_gave_up(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(acts_after=0.3))
+        send_invite(connection)
+        [call] = partoo.wait_for_calls(1)
+        connection.close()
+
+        [email] = partoo.emails("u1")
+        assert email.emailed_at == pytest.approx(call.received_at + 0.3)
+
+    def test_answer_follows_a_late_email(
+        self, partoo: PartooControl, connection: http.client.HTTPConnection
+    ) -> None:
+        partoo.script("u1", Answer(acts_after=0.3))
+
+        assert invite(connection)[0] == 200
+        [call] = partoo.calls()
+        assert call.answered_at is not None
+        assert call.emailed_at is not None
+        assert call.answered_at >= call.emailed_at
+
+    def test_interim_answers_come_before_the_answer(
+        self, partoo: PartooControl, base_url: str
+    ) -> None:
+        partoo.script("u1", Answer(interim=(102, 103), body="done"))
+        head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        with socket.create_connection(("127.0.0.1", urlsplit(base_url).port or 0)) as client:
+            client.sendall(
+                f"POST /v2/user/u1/invite HTTP/1.1\r\nConnection: close\r\n{head}\r\n".encode()
+            )
+            received = client.makefile("rb").read().decode()
+
+        assert [line for line in received.split("\r\n") if line.startswith("HTTP/")] == [
+            "HTTP/1.1 102 Processing",
+            "HTTP/1.1 103 Early Hints",
+            "HTTP/1.1 200 OK",
+        ]
+        assert received.endswith("\r\n\r\ndone")
 
     @pytest.mark.parametrize(
         ("answer", "emails"), [(Answer(drop="before"), 0), (Answer(drop="after"), 1)]
@@ -328,6 +371,7 @@ class TestControl:
             ("PUT", "churn", b'{"accepting": -1, "appearing": 0}'),
             ("PUT", "script", b'{"user_id": "u1", "answers": [{"colour": "red"}]}'),
             ("PUT", "script", b'{"user_id": "u1", "answers": [{"drop": "sometimes"}]}'),
+            ("PUT", "script", b'{"user_id": "u1", "answers": [{"interim": [200]}]}'),
             ("GET", "calls?since=x", b""),
         ],
     )
@@ -338,7 +382,7 @@ class TestControl:
 
         assert urllib3.request(method, url, body=body).status == 400
 
-    def test_tells_who_is_what(self, partoo: PartooControl) -> None:
+    def test_returns_all_users_with_their_fields(self, partoo: PartooControl) -> None:
         user = User("u2", "active", sso_only=True, role="PUBLISHER", business_ids=("shop",))
         partoo.add_users(user)
 
@@ -380,11 +424,11 @@ class TestControl:
 
 class TestProcess:
     @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-    def test_ends_cleanly_when_told_to(self, stop: signal.Signals) -> None:
+    def test_ends_cleanly_on_a_signal(self, stop: signal.Signals) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "local.partoo"],
             cwd=REPOSITORY,
-            env=os.environ | {"PARTOO_STAND_IN_KEY": KEY},
+            env=os.environ | {"FAKE_PARTOO_KEY": KEY},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -398,5 +442,5 @@ class TestProcess:
         assert url.startswith("http://127.0.0.1:")
 
     def test_does_not_start_without_a_key(self) -> None:
-        with pytest.raises(ControlError, match="ended with 1"), running_stand_in(""):
+        with pytest.raises(ControlError, match="ended with 1"), running_fake_partoo(""):
             pass

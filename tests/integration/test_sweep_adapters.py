@@ -1,4 +1,4 @@
-"""The real adapters of a sweep: its item, its queue, its topic, its search."""
+"""What a sweep uses outside: its item, its queues, its topic, the search."""
 
 import json
 from collections.abc import Iterator
@@ -8,219 +8,200 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.stub import Stubber
 
-from invitations.adapters.partoo import PartooApi
-from invitations.adapters.sns import SnsResultTopic
-from invitations.adapters.sqs import SqsSweepQueue
-from invitations.adapters.sweeps import DynamoDbSweepStore
-from invitations.directory import View, Walk, read_listing
-from invitations.errors import LedgerUnavailableError, QueueUnavailableError, TopicUnavailableError
-from invitations.models import Answered, Copy, NeverSent, Progress, Source, Unanswered
-from invitations.sweeps import Counts, StoredSweep, Sweep, Terms, summarize
+from invitations.errors import QueueUnavailableError, TableUnavailableError
+from invitations.messages import RetryState, SweepCriteria
+from invitations.outcomes import Answered, NotSent, Unknown
+from invitations.partoo import PartooApi
+from invitations.queues import MessageQueue
+from invitations.results import Source
+from invitations.sweeps.criteria import Criteria
+from invitations.sweeps.cursor import Cursor, Page, read_listing
+from invitations.sweeps.store import SweepStore
+from invitations.sweeps.sweep import Organisation, Sweep
+from invitations.table import DynamoDbTable
+from invitations.topic import ResultTopic
 from local.aws import LocalAws
-from local.partoo.control import ANY_SEARCH, Answer, PartooControl, User, running_stand_in
+from local.partoo.control import ANY_SEARCH, Answer, PartooControl, User, running_fake_partoo
 from local.processes import free_port
 from local.stack import subscribe_queue
-from tests.fakes import START
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
+START = 1_800_000_000.0
 SWEEP = Sweep(
     "sweep-1",
-    Terms(0.5, 3, 0, ("PUBLISHER",)),
+    Criteria(0.5, 3, 0, ("PUBLISHER",), ("1", "2")),
     START,
+    (
+        Organisation("1", "sweep_failed", "search_refused", "A sentence.", 403),
+        Organisation("2", found=7, due=3, pages=2, skipped={"sso_only": 4}),
+    ),
+    Cursor(204, ("u1", "u2"), 90),
     "holder",
     START + 60,
-    Walk(204, ("u1", "u2")),
-    Counts(7, 3, 3, {"sso_only": 4}, 2),
 )
 
 
 class TestStore:
     @pytest.fixture
-    def store(self, aws: LocalAws, name: str) -> DynamoDbSweepStore:
+    def store(self, aws: LocalAws, name: str) -> SweepStore:
         aws.create_table(name, "pk", "sk")
-        return DynamoDbSweepStore(aws.client("dynamodb"), name)
+        return SweepStore(DynamoDbTable(aws.client("dynamodb"), name))
 
-    def test_has_no_sweep_at_first(self, store: DynamoDbSweepStore) -> None:
-        assert store.read() == (0, None)
+    def test_has_no_sweep_at_first(self, store: SweepStore) -> None:
+        assert store.read() == (None, {})
 
-    def test_keeps_a_sweep_whole(self, store: DynamoDbSweepStore) -> None:
-        assert store.write(0, SWEEP) == StoredSweep(1, SWEEP)
-        assert store.read() == (1, SWEEP)
+    def test_keeps_a_sweep_whole(self, store: SweepStore) -> None:
+        item = store.write(SWEEP, {})
 
-    @pytest.mark.parametrize("version", [0, 1, 3])
-    def test_takes_no_sweep_on_another_version(
-        self, store: DynamoDbSweepStore, version: int
-    ) -> None:
-        store.write(0, SWEEP)
-        store.write(1, SWEEP.let_go())
+        assert store.read() == (SWEEP, item)
 
-        assert store.write(version, replace(SWEEP, sweep_id="other")) is None
-        assert store.read() == (2, SWEEP.let_go())
+    def test_refuses_a_sweep_in_the_place_of_another_item(self, store: SweepStore) -> None:
+        first = store.write(SWEEP, {})
+        assert first is not None
+        second = store.write(SWEEP.leased(None, 0), first)
 
-    def test_has_written_what_it_was_to_repeat_after_a_lost_reply(
-        self, store: DynamoDbSweepStore
-    ) -> None:
-        store.write(0, SWEEP)
+        for seen in ({}, first):
+            assert store.write(replace(SWEEP, sweep_id="other"), seen) is None
+        assert store.read() == (SWEEP.leased(None, 0), second)
 
-        assert store.write(0, SWEEP) == StoredSweep(1, SWEEP)
+    def test_leaves_out_what_a_newer_version_added(self, store: SweepStore) -> None:
+        document = json.loads(SWEEP.to_json())
+        document["new"] = document["cursor"]["new"] = document["organisations"][0]["new"] = 1
+
+        assert Sweep.from_json(json.dumps(document)) == SWEEP
 
     @pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFoundException"])
-    def test_that_does_not_answer_is_an_outage(self, aws: LocalAws, code: str) -> None:
+    def test_raises_when_the_table_does_not_answer(self, aws: LocalAws, code: str) -> None:
         client: DynamoDBClient = aws.client("dynamodb")
-        store, replies = DynamoDbSweepStore(client, "table"), Stubber(client)
-        replies.add_client_error("get_item", code)
+        store, replies = SweepStore(DynamoDbTable(client, "table")), Stubber(client)
+        replies.add_client_error("batch_get_item", code)
         replies.add_client_error("put_item", code)
 
         with replies:
-            with pytest.raises(LedgerUnavailableError, match=code):
+            with pytest.raises(TableUnavailableError, match=code):
                 store.read()
-            with pytest.raises(LedgerUnavailableError, match=code):
-                store.write(0, SWEEP)
+            with pytest.raises(TableUnavailableError, match=code):
+                store.write(SWEEP, {})
 
 
-class TestQueue:
-    def test_takes_requests_and_orders(self, aws: LocalAws, name: str) -> None:
+class TestQueues:
+    def test_take_requests_and_sweep_requests(self, aws: LocalAws, name: str) -> None:
         sqs = aws.client("sqs")
-        requests, orders = (
-            sqs.create_queue(QueueName=f"{name}{suffix}")["QueueUrl"] for suffix in ("", "-orders")
+        bulk_url, sweeps_url = (
+            sqs.create_queue(QueueName=f"{name}{suffix}")["QueueUrl"] for suffix in ("", "-sweeps")
         )
-        queue = SqsSweepQueue(lambda: sqs, requests, orders)
-        progress = Progress("r1", Source.SWEEP, "r1")
+        state = RetryState("r1", Source.SWEEP, START, criteria=SweepCriteria(3, 259_200))
 
-        errors = queue.ask([Copy("body", progress, 0)] * 25)
-        queue.put_off("order", 0)
+        MessageQueue(sqs, bulk_url).send([("body", state)] * 25)
+        MessageQueue(sqs, sweeps_url).send_text("sweep request", 0)
 
-        assert errors == [None] * 25
         count = sqs.get_queue_attributes(
-            QueueUrl=requests, AttributeNames=["ApproximateNumberOfMessages"]
+            QueueUrl=bulk_url, AttributeNames=["ApproximateNumberOfMessages"]
         )
         assert count["Attributes"]["ApproximateNumberOfMessages"] == "25"
-        (order,) = sqs.receive_message(QueueUrl=orders)["Messages"]
-        assert order["Body"] == "order"
+        (request,) = sqs.receive_message(QueueUrl=bulk_url, MessageAttributeNames=["All"])[
+            "Messages"
+        ]
+        text = request["MessageAttributes"]["retry_state"]["StringValue"]
+        assert RetryState.from_json(text) == state
+        (sweep_request,) = sqs.receive_message(QueueUrl=sweeps_url)["Messages"]
+        assert sweep_request["Body"] == "sweep request"
 
-    def test_that_is_not_there_is_an_outage(self, aws: LocalAws) -> None:
-        missing = f"{aws.endpoint_url}/000000000000/missing"
-        queue = SqsSweepQueue(lambda: aws.client("sqs"), missing, missing)
+    def test_raise_when_they_are_not_there(self, aws: LocalAws) -> None:
+        queue = MessageQueue(aws.client("sqs"), f"{aws.endpoint_url}/000000000000/missing")
 
         with pytest.raises(QueueUnavailableError):
-            queue.put_off("order", 0)
-        (error,) = queue.ask([Copy("body", Progress(), 0)])
-        assert isinstance(error, QueueUnavailableError)
+            queue.send_text("sweep request", 0)
+        with pytest.raises(QueueUnavailableError):
+            queue.send([("body", RetryState("r1", Source.SWEEP, START))])
 
 
-class TestTopic:
-    def test_publishes_a_summary_that_can_be_filtered(self, aws: LocalAws, name: str) -> None:
-        sns, sqs = aws.client("sns"), aws.client("sqs")
-        topic_arn = sns.create_topic(Name=name)["TopicArn"]
-        queue_url = subscribe_queue(aws, name, topic_arn)
-        summary = summarize(SWEEP, "completed", START + 2)
+def test_summary_is_published_with_attributes_to_filter_by(aws: LocalAws, name: str) -> None:
+    sns, sqs = aws.client("sns"), aws.client("sqs")
+    topic_arn = sns.create_topic(Name=name)["TopicArn"]
+    queue_url = subscribe_queue(aws, name, topic_arn)
+    summary = SWEEP.organisation_ended("swept", "completed").summary(START + 2)
 
-        SnsResultTopic(sns, topic_arn).publish_summary(summary)
+    ResultTopic(sns, topic_arn).publish_summary(summary)
 
-        (message,) = sqs.receive_message(
-            QueueUrl=queue_url, MessageAttributeNames=["All"], WaitTimeSeconds=5
-        )["Messages"]
-        assert message["Body"] == summary.to_json()
-        assert {
-            name: value["StringValue"] for name, value in message["MessageAttributes"].items()
-        } == {"status": "swept", "reason": "completed", "source": "sweep"}
-
-    def test_that_is_not_there_is_an_outage(self, aws: LocalAws) -> None:
-        topic = SnsResultTopic(aws.client("sns"), "arn:aws:sns:eu-west-1:000000000000:missing")
-
-        with pytest.raises(TopicUnavailableError):
-            topic.publish_summary(summarize(SWEEP, "completed", START))
+    (message,) = sqs.receive_message(
+        QueueUrl=queue_url, MessageAttributeNames=["All"], WaitTimeSeconds=5
+    )["Messages"]
+    assert json.loads(message["Body"]) == summary
+    attributes = message["MessageAttributes"]
+    assert {name: value["StringValue"] for name, value in attributes.items()} == {
+        "status": "sweep_failed",
+        "reason": "search_refused",
+        "source": "sweep",
+    }
 
 
 class TestSearch:
     @pytest.fixture
     def partoo(self) -> Iterator[tuple[PartooApi, PartooControl]]:
-        with running_stand_in("key") as base_url:
-            yield (
-                PartooApi(base_url, 2, lambda: START, connections=1),
-                PartooControl(base_url),
-            )
+        with running_fake_partoo("key") as base_url:
+            yield PartooApi(base_url, 2), PartooControl(base_url)
 
-    def test_shows_the_invited_who_are_not_disabled_in_order(
+    def test_shows_the_page_that_is_asked_for(
         self, partoo: tuple[PartooApi, PartooControl]
     ) -> None:
         api, control = partoo
         control.add_users(
-            User("b", email="b@example.com"),
-            User("a", email="a@example.com"),
-            User("active", status="active"),
-            User("disabled", disabled=True),
+            *(User(f"{number:03}", role="PUBLISHER") for number in range(120)),
+            User("admin", role="ORG_ADMIN"),
+            User("active", status="active", role="PUBLISHER"),
         )
+        page = Page(2, 60)
+        query = {
+            "status": "invited",
+            "disabled": "False",
+            "display_business_ids": "False",
+            "order_by": "email",
+            "role": "PUBLISHER,PROVIDER",
+            "page": str(page.number),
+            "per_page": str(page.size),
+        }
 
-        outcome = api.search(View(1, 100), (), "key")
+        response = api.search(query, "key")
 
-        assert isinstance(outcome, Answered)
-        listing = read_listing(outcome.body)
-        assert (listing.count, listing.user_ids) == (2, ("a", "b"))
-        assert outcome.excerpt == ""
+        assert isinstance(response, Answered)
+        listing = read_listing(response.body, page)
+        assert (listing.count, listing.users[0].user_id) == (120, "060")
+        assert (listing.users[0].org_id, response.excerpt) == ("1", "")
 
-    def test_shows_the_page_and_the_roles_that_are_asked_for(
+    def test_refused_is_told_with_the_beginning_of_the_answer(
         self, partoo: tuple[PartooApi, PartooControl]
     ) -> None:
-        api, control = partoo
-        control.add_users(*(User(f"{number:03}", role="PUBLISHER") for number in range(120)))
-        control.add_users(User("admin", role="ORG_ADMIN"))
+        response = partoo[0].search({}, "wrong")
 
-        outcome = api.search(View(2, 60), ("PUBLISHER", "PROVIDER"), "key")
+        assert isinstance(response, Answered)
+        assert (response.http_status, response.body) == (401, "")
+        assert "authentication" in response.excerpt
 
-        assert isinstance(outcome, Answered)
-        assert read_listing(outcome.body).user_ids[0] == "060"
-        (call,) = control.calls(operation="search")
-        assert "display_business_ids=False" in call.path
-
-    def test_a_refusal_is_told_with_its_beginning(
-        self, partoo: tuple[PartooApi, PartooControl]
-    ) -> None:
-        api, _ = partoo
-
-        outcome = api.search(View(), (), "wrong")
-
-        assert isinstance(outcome, Answered)
-        assert (outcome.http_status, outcome.body) == (401, "")
-        assert "authentication" in outcome.excerpt
-
-    @pytest.mark.parametrize(
-        "answer", [Answer(drop="after"), Answer(delay_seconds=3), Answer(status=503)]
-    )
-    def test_an_answer_that_does_not_come_is_no_list(
+    @pytest.mark.parametrize("answer", [Answer(drop="after"), Answer(delay_seconds=3)])
+    def test_without_an_answer_has_an_unknown_outcome(
         self, partoo: tuple[PartooApi, PartooControl], answer: Answer
     ) -> None:
         api, control = partoo
         control.script(ANY_SEARCH, answer)
 
-        outcome = api.search(View(), (), "key")
+        assert isinstance(api.search({}, "key"), Unknown)
 
-        if answer.status == 503:
-            assert isinstance(outcome, Answered)
-            assert outcome.body == ""
-        else:
-            assert isinstance(outcome, Unanswered)
-
-    def test_a_list_of_a_hundred_with_all_that_is_said_of_them_is_read(
+    def test_reads_a_page_of_users_with_many_fields(
         self, partoo: tuple[PartooApi, PartooControl]
     ) -> None:
         api, control = partoo
-        users = [
-            User(f"{number:024x}", business_ids=tuple(f"{each:024x}" for each in range(20)))
-            for number in range(100)
-        ]
-        control.add_users(*users)
         body = json.dumps({"count": 100, "users": [{"id": "x" * 5_000}] * 100})
         control.script(ANY_SEARCH, Answer(body=body))
 
-        outcome = api.search(View(), (), "key")
+        response = api.search({}, "key")
 
-        assert isinstance(outcome, Answered)
-        assert outcome.body == body
+        assert isinstance(response, Answered)
+        assert response.body == body
 
-    def test_nobody_there_is_no_call(self) -> None:
-        api = PartooApi(f"http://127.0.0.1:{free_port()}/v2", 2, lambda: START, connections=1)
+    def test_without_a_server_is_not_sent(self) -> None:
+        api = PartooApi(f"http://127.0.0.1:{free_port()}/v2", 2)
 
-        assert isinstance(api.search(View(), (), "key"), NeverSent)
+        assert isinstance(api.search({}, "key"), NotSent)

@@ -1,63 +1,61 @@
-"""One contract for the results topic, kept by the fake of the unit tests and by SNS."""
+"""The results topic, against a real SNS with a subscribed queue."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.stub import Stubber
 
-from invitations.adapters.sns import MOST_AT_ONCE, SnsResultTopic
-from invitations.envelopes import MAX_ID_LENGTH
 from invitations.errors import TopicUnavailableError
-from invitations.models import Request, Source, Status, answer_request
-from invitations.ports import ResultTopic
+from invitations.messages import Message, RetryState
+from invitations.requests import MAX_ID_LENGTH, InvalidRequestError, Request
+from invitations.results import (
+    Reason,
+    Result,
+    Source,
+    Status,
+    invalid_result,
+    request_result,
+)
+from invitations.topic import MOST_AT_ONCE, ResultTopic
 from local.aws import LocalAws
 from local.processes import free_port
 from local.stack import subscribe_queue
-from tests.fakes import START, RecordingTopic
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
 
-SENT = answer_request(
+NOW = 1_800_000_000.0
+SENT = request_result(
     Request("r1", "zażółć 🎉", Source.EVENTBRIDGE),
+    RetryState("r1", Source.EVENTBRIDGE, NOW, attempts=1, http_status=200),
     Status.SENT,
-    "invited",
-    occurred_at=START,
-    attempts=1,
-    http_status=200,
-    window_ends_at=START + 300,
+    Reason.INVITED,
+    NOW,
+    window_ends_at=NOW + 300,
+    sent_count=1,
 )
-ATTRIBUTES = {"status": "sent", "reason": "invited", "source": "eventbridge"}
 
 
 @dataclass(frozen=True)
 class Bench:
     topic: ResultTopic
-    received: Callable[[], list[str]]
-    """What a subscriber got, as JSON."""
-
-
-@pytest.fixture
-def in_memory() -> Bench:
-    topic = RecordingTopic()
-    return Bench(topic, lambda: [result.to_json() for result in topic.published])
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """A queue that a topic delivers to, without an envelope."""
-
     client: "SQSClient"
     queue_url: str
+    """Of a queue that the topic delivers to, without an envelope."""
 
     def receive(self) -> list[tuple[str, Mapping[str, str]]]:
-        """Return the content and the attributes of each message."""
+        """The content and the attributes of each message."""
         received = self.client.receive_message(
-            QueueUrl=self.queue_url, WaitTimeSeconds=5, MessageAttributeNames=["All"]
+            QueueUrl=self.queue_url,
+            WaitTimeSeconds=5,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
         )
         return [
             (
@@ -72,117 +70,121 @@ class Subscription:
 
 
 @pytest.fixture
-def sns_topic(aws: LocalAws, name: str) -> SnsResultTopic:
-    client: SNSClient = aws.client("sns")
-    return SnsResultTopic(client, client.create_topic(Name=name)["TopicArn"])
+def bench(aws: LocalAws, name: str) -> Bench:
+    sns: SNSClient = aws.client("sns")
+    topic_arn = sns.create_topic(Name=name)["TopicArn"]
+    queue_url = subscribe_queue(aws, name, topic_arn)
+    return Bench(ResultTopic(sns, topic_arn), aws.client("sqs"), queue_url)
 
 
-@pytest.fixture
-def subscription(aws: LocalAws, name: str, sns_topic: SnsResultTopic) -> Subscription:
-    client: SQSClient = aws.client("sqs")
-    queue_url = subscribe_queue(aws, name, sns_topic.topic_arn)
-    return Subscription(client, queue_url)
+def test_subscriber_gets_the_result_as_json_with_attributes_to_filter_by(bench: Bench) -> None:
+    bench.topic.publish(SENT)
+
+    assert bench.receive() == [
+        (SENT.to_json(), {"status": "sent", "reason": "invited", "source": "eventbridge"})
+    ]
 
 
-@pytest.fixture
-def sns(sns_topic: SnsResultTopic, subscription: Subscription) -> Bench:
-    return Bench(sns_topic, lambda: [content for content, _ in subscription.receive()])
+def test_subscriber_gets_a_sweeps_summary(bench: Bench) -> None:
+    summary = {"status": "finished", "reason": "done", "requested": 3}
+    bench.topic.publish_summary(summary)
+
+    [(content, attributes)] = bench.receive()
+    assert json.loads(content) == summary
+    assert attributes == {"status": "finished", "reason": "done", "source": "sweep"}
 
 
-@pytest.fixture(params=["in_memory", "sns"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    bench: Bench = request.getfixturevalue(request.param)
-    return bench
-
-
-def test_a_subscriber_gets_the_result_as_json(bench: Bench) -> None:
-    assert bench.topic.publish([SENT]) == [None]
-
-    assert bench.received() == [SENT.to_json()]
-
-
-def test_many_results_are_published_together(bench: Bench) -> None:
-    results = [SENT._replace(request_id=f"r{number}") for number in range(MOST_AT_ONCE + 1)]
-
-    assert bench.topic.publish(results) == [None] * len(results)
+def test_threads_publish_any_number_of_results(bench: Bench) -> None:
+    results = [replace(SENT, request_id=f"r{number}") for number in range(2 * MOST_AT_ONCE + 1)]
+    with ThreadPoolExecutor(len(results)) as threads:
+        list(threads.map(bench.topic.publish, results))
 
     received: set[str] = set()
     while len(received) < len(results):
-        received |= set(bench.received())
+        received |= {content for content, _ in bench.receive()}
     assert received == {result.to_json() for result in results}
 
 
-def test_the_longest_results_fit_into_one_call() -> None:
+def test_ten_of_the_longest_results_fit_into_one_call() -> None:
     # What JSON makes of a character outside the basic plane is the longest of all.
     longest = "🎉" * MAX_ID_LENGTH
-    result = answer_request(
-        Request(longest, longest, Source.EVENTBRIDGE, correlation_id=longest),
-        Status.REJECTED,
-        "unsupported_media_type",
-        occurred_at=START,
-        attempts=10_000,
+    error = InvalidRequestError(
+        Reason.DRY_RUN_NOT_SUPPORTED, "x" * 2_000, longest, Source.EVENTBRIDGE, longest, longest
     )
+    result = invalid_result(Message("m1", "{}", Source.SQS, NOW, NOW), error)
 
-    assert len(result.to_json()) * MOST_AT_ONCE < 256 * 1024 / 4
-
-
-def test_one_that_is_not_taken_fails_alone(sns_topic: SnsResultTopic) -> None:
-    with Stubber(sns_topic.client) as stubber:
-        stubber.add_response(
-            "publish_batch",
-            {
-                "Successful": [{"Id": "0", "MessageId": "m"}, {"Id": "2", "MessageId": "m"}],
-                "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}],
-            },
-        )
-        first, second, third = sns_topic.publish([SENT, SENT, SENT])
-
-    assert (first, third) == (None, None)
-    assert "InternalError" in str(second)
+    assert len(result.to_json()) * MOST_AT_ONCE < 256 * 1024 / 3
 
 
-def test_one_of_which_nothing_is_said_counts_as_not_taken(sns_topic: SnsResultTopic) -> None:
-    with Stubber(sns_topic.client) as stubber:
-        stubber.add_response("publish_batch", {"Successful": [], "Failed": []})
-        (error,) = sns_topic.publish([SENT])
+class HeldClient:
+    """Holds its first call until others wait, and refuses the requests it is told to."""
 
-    assert isinstance(error, TopicUnavailableError)
+    def __init__(self, *refused: str, silent: bool = False) -> None:
+        self.calls: list[Sequence[Mapping[str, Any]]] = []
+        self.held, self.may_go_on = threading.Event(), threading.Event()
+        self._refused = refused
+        self._silent = silent
+
+    def publish_batch(
+        self,
+        *,
+        TopicArn: str,  # noqa: N803
+        PublishBatchRequestEntries: Any,  # noqa: N803
+    ) -> dict[str, Any]:
+        entries = PublishBatchRequestEntries
+        self.calls.append(entries)
+        if len(self.calls) == 1:
+            self.held.set()
+            assert self.may_go_on.wait(timeout=5)
+        bad = [
+            each["Id"]
+            for each in entries
+            if json.loads(each["Message"])["request_id"] in self._refused
+        ]
+        return {
+            "Successful": [{"Id": each["Id"]} for each in entries if each["Id"] not in bad],
+            "Failed": []
+            if self._silent
+            else [{"Id": each, "Code": "InternalError", "SenderFault": False} for each in bad],
+        }
 
 
-def test_a_result_carries_attributes_to_filter_by(
-    sns_topic: SnsResultTopic, subscription: Subscription
+@pytest.mark.parametrize(("silent", "why"), [(False, "InternalError"), (True, "did not say why")])
+def test_result_that_is_not_taken_raises_for_itself_alone(silent: bool, why: str) -> None:
+    client = HeldClient("bad", silent=silent)
+    topic: Any = ResultTopic(client, "arn")  # type: ignore[arg-type]  # the one method
+
+    def publish(request_id: str) -> str | None:
+        try:
+            topic.publish(replace(SENT, request_id=request_id))
+        except TopicUnavailableError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(publish, "a")
+        assert client.held.wait(timeout=5)
+        others = [threads.submit(publish, each) for each in ("b", "bad", "c")]
+        while len(topic._batcher._waiting) < len(others):
+            pass
+        client.may_go_on.set()
+        answers = [each.result() for each in (first, *others)]
+
+    assert [len(entries) for entries in client.calls] == [1, 3]
+    assert (answers[0], answers[1], answers[3]) == (None, None, None)
+    assert why in str(answers[2])
+
+
+@pytest.mark.parametrize("where", ["missing", "unreachable"])
+def test_publishing_raises_when_the_topic_takes_nothing(
+    where: str, aws: LocalAws, name: str
 ) -> None:
-    sns_topic.publish([SENT])
+    if where == "unreachable":
+        aws = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
+    topic = ResultTopic(aws.client("sns"), f"arn:aws:sns:eu-west-1:000000000000:{name}-missing")
+    result: Result = SENT
 
-    ((_, attributes),) = subscription.receive()
-    assert attributes == ATTRIBUTES
-
-
-class TestOutage:
-    @pytest.fixture
-    def broken_in_memory(self) -> RecordingTopic:
-        topic = RecordingTopic()
-        topic.fail("publish")
-        return topic
-
-    @pytest.fixture
-    def missing_sns(self, aws: LocalAws, name: str) -> SnsResultTopic:
-        return _to_nowhere(aws, name)
-
-    @pytest.fixture
-    def unreachable_sns(self, name: str) -> SnsResultTopic:
-        return _to_nowhere(LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path()), name)
-
-    @pytest.fixture(params=["broken_in_memory", "missing_sns", "unreachable_sns"])
-    def topic(self, request: pytest.FixtureRequest) -> ResultTopic:
-        topic: ResultTopic = request.getfixturevalue(request.param)
-        return topic
-
-    def test_is_told_when_publishing(self, topic: ResultTopic) -> None:
-        (error,) = topic.publish([SENT])
-
-        assert isinstance(error, TopicUnavailableError)
-
-
-def _to_nowhere(aws: LocalAws, name: str) -> SnsResultTopic:
-    return SnsResultTopic(aws.client("sns"), f"arn:aws:sns:eu-west-1:000000000000:{name}-missing")
+    with pytest.raises(TopicUnavailableError, match="the topic did not take a message"):
+        topic.publish(result)
+    with pytest.raises(TopicUnavailableError):
+        topic.publish_summary({"status": "failed", "reason": "x"})

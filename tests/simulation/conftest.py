@@ -1,15 +1,14 @@
-"""The log of a simulated year would drown what a failing test has to say."""
+"""The log and the metrics of thousands of executions would drown what a failing test says."""
 
-import logging
 from collections.abc import Iterator
 
 import pytest
 
-from invitations.observability import logger
+from tests.simulation.mutants import silence
 
 
 @pytest.fixture(autouse=True)
 def _silence() -> Iterator[None]:
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(logging.INFO)
+    with pytest.MonkeyPatch.context() as patch:
+        silence(patch)
+        yield

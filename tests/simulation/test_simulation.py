@@ -1,4 +1,4 @@
-"""The rules hold whatever happens, in whatever order."""
+"""The promises hold whatever happens, in whatever order."""
 
 from hypothesis import HealthCheck, settings
 
@@ -6,7 +6,7 @@ from tests.simulation.machine import HISTORY_STEPS, Simulation
 
 TestSimulation = Simulation.TestCase
 TestSimulation.settings = settings(
-    max_examples=300,
+    max_examples=150,
     stateful_step_count=HISTORY_STEPS,
     deadline=None,
     derandomize=True,

@@ -1,14 +1,14 @@
-"""A small world around the real service: queues, executions, a clock, and an API that keeps count.
+"""A small world around the real Reinviter: queues, containers, a clock, an API that keeps count.
 
-Every execution is a greenlet that stops before and after the effect of each call of a port. Between
-two stops anything may happen: another execution runs, time passes, the call fails, its reply is
-lost, the execution dies. Nothing happens by chance; whoever drives the world decides.
+Every execution is a greenlet that stops before and after the effect of each call of the table, the
+queues, the topic, the secret and the API. Between two stops anything may happen: another execution
+runs, time passes, the call fails, its reply is lost, the execution dies. Nothing happens by chance:
+the machine that drives the world decides.
 """
 
 import json
-import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
@@ -17,48 +17,47 @@ from typing import Any
 import jmespath
 from greenlet import getcurrent, greenlet
 
-from invitations.caller import Caller
-from invitations.envelopes import write_progress
-from invitations.errors import (
-    DependencyUnavailableError,
-    KeyUnavailableError,
-    LedgerUnavailableError,
-    QueueUnavailableError,
-    TopicUnavailableError,
+from invitations.errors import DependencyUnavailableError
+from invitations.messages import Message, RetryState, SweepCriteria
+from invitations.orders import parts_of
+from invitations.outcomes import Answered, NotSent, Response, Unknown
+from invitations.partoo import PartooApi
+from invitations.reinvite import Execution, Reinviter
+from invitations.requests import Order, read_message
+from invitations.results import Result, Source, Status
+from invitations.table import Item, Key
+from tests.fakes import (
+    EXECUTION_SECONDS,
+    START,
+    FakeSecrets,
+    FakeSns,
+    FakeSqs,
+    FakeTable,
+    FaultError,
+    Outside,
+    Settings,
+    StoredMessage,
+    make_reinviter,
+    text_attribute,
 )
-from invitations.gate import Gate, Pace
-from invitations.ledger import Change, Ledger, Standing, Subject
-from invitations.models import (
-    Answered,
-    CallOutcome,
-    Copy,
-    Delivery,
-    NeverSent,
-    Progress,
-    Result,
-    Source,
-    Status,
-    Unanswered,
-)
-from invitations.ports import T
-from invitations.service import Policy, ReinviteService
-from tests.fakes import START, FakeKeys, InMemoryGateKeeper, InMemoryTable, one_by_one
+from tests.memory_table import InMemoryTable
 
 WINDOW_SECONDS = 300.0
-EXECUTION_SECONDS = 60.0
 VISIBILITY_SECONDS = 360.0
-# Far fewer than the template's, so that the platform moves messages away often.
+# Far fewer than the template's, so that SQS often moves a message to the dead-letter queue.
 MAX_RECEIVES = 3
 # Lambda invokes an asynchronous event once and repeats it twice.
 MAX_INVOCATIONS = 3
-MAX_ATTEMPTS = 3
-# Too fast to matter: what is in its way here are pauses and the breaker.
-PACE = Pace.within(6_000)
-
-
-# The least that the template lets the table remember.
-HISTORY_SECONDS = 30 * 86_400
+SETTINGS = Settings(WINDOW_SECONDS, max_attempts=3, user_daily_limit=4)
 RETENTION_SECONDS = 14 * 86_400
+LATE_ACTION_SECONDS = 60.0
+"""A server may act on a call this long after its caller gave up."""
+
+MOST_DELIVERIES = 1_500
+"""In which everything that waits must end, once all faults are over."""
+
+UserRequest = tuple[str, str]
+"""A user and a request_id."""
 
 
 class Trigger(Enum):
@@ -83,127 +82,153 @@ class ApiAnswer(Enum):
 
     OK = "200"
     OK_LOST = "200, answer lost"
-    ERROR = "500"
+    OK_LATE = "no answer, and an e-mail a minute later"
+    ERROR = "500 after the e-mail"
+    ERROR_LATE = "500, and an e-mail a minute later"
     LOST = "call lost on its way"
     NOT_FOUND = "404"
+    TRY_LATER = "408"
     THROTTLED = "429"
     REDIRECT = "302"
     REFUSED = "connection refused"
 
 
-_MAY_SEND_EMAIL = {ApiAnswer.OK, ApiAnswer.OK_LOST, ApiAnswer.ERROR}
+_EMAILS = {ApiAnswer.OK, ApiAnswer.OK_LOST, ApiAnswer.ERROR}
+_LATE_EMAILS = {ApiAnswer.OK_LATE, ApiAnswer.ERROR_LATE}
+_NO_ANSWER = {ApiAnswer.OK_LOST, ApiAnswer.OK_LATE, ApiAnswer.LOST}
 _STATUS = {
     ApiAnswer.OK: 200,
     ApiAnswer.ERROR: 500,
+    ApiAnswer.ERROR_LATE: 500,
     ApiAnswer.NOT_FOUND: 404,
+    ApiAnswer.TRY_LATER: 408,
     ApiAnswer.THROTTLED: 429,
     ApiAnswer.REDIRECT: 302,
 }
 
 
 class _DiedError(BaseException):
-    """No line of the service may catch it."""
+    """No line of the functions may catch it."""
 
 
 @dataclass
-class Message:
-    """A message, or an asynchronous event that Lambda keeps."""
+class Delivery:
+    """A message at rest, or an asynchronous event that Lambda keeps."""
 
-    message_id: str
-    body: str
+    stored: StoredMessage
     source: Source
-    sent_at: float
     visible_at: float
-    request_id: str
-    """The name that whoever asked may rely on."""
-    notes: str | None = None
     receive_count: int = 0
     acknowledged: bool = False
+    unsaved: UserRequest | None = None
+    """The request whose end it carries, because the table did not take it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """A call that reached the API."""
 
     user_id: str
     request_id: str
+    began_at: float
     arrived_at: float
-    api_key: str
     may_have_sent: bool
+    emailed_at: float
+    """When the server acted, at the latest."""
     knew_of_email: bool
-    """Whether the ledger or the topic already said that this request's e-mail had gone out."""
+    """Whether the table or the topic already said that this request's e-mail had gone out."""
+
+
+class _Table(FakeTable):
+    """DynamoDB reads the keys of one call one after another, in any order."""
+
+    def read(self, keys: Sequence[Key]) -> list[Item]:
+        return [item for key in reversed(keys) for item in super(_Table, self).read([key])][::-1]
 
 
 @dataclass
-class Execution:
-    message: Message
+class Container:
+    """Lives until an execution dies in it; its clock is off by `offset`."""
+
+    reinviter: Reinviter
+    offset: float
+
+
+@dataclass
+class Running:
+    """An execution."""
+
+    delivery: Delivery
     ends_at: float
+    container: Container
     greenlet: greenlet
     at: str = "start"
-    request_id: str = ""
-
-
-ServiceFactory = Callable[..., ReinviteService]
+    answer: ApiAnswer = ApiAnswer.OK
 
 
 @dataclass
 class World:
-    """Times are true epoch seconds; executions read clocks that are up to a second off."""
+    """Times are true epoch seconds; containers read clocks that are up to a second off."""
 
-    make_service: ServiceFactory = ReinviteService
-    make_ledger: type[Ledger] = Ledger
-    table: InMemoryTable = field(default_factory=InMemoryTable)
+    requests_per_minute: int = 6_000
+    now: float = START
+    deliveries: list[Delivery] = field(default_factory=list)
+    dead: list[StoredMessage] = field(default_factory=list)
+    executions: list[Running] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    asked: set[UserRequest] = field(default_factory=set)
+    overtaken: set[UserRequest] = field(default_factory=set)
+    """Requests that went on while, for longer than a window, a message alone knew of their end."""
+    down: set[str] = field(default_factory=set)
+    forgotten_at: dict[str, float] = field(default_factory=dict)
+    """When the table's record of a user expired."""
 
     def __post_init__(self) -> None:
-        self.now = START
-        self.messages: list[Message] = []
-        self.dead: list[Message] = []
-        self.executions: list[Execution] = []
-        self.calls: list[Call] = []
-        self.published: list[Result] = []
-        self.asked: set[str] = set()
-        self.down: set[str] = set()
-        self.keys = FakeKeys(lambda: self.now, "key-1")
+        self.table = _Table(self)
+        self.sqs = FakeSqs(self, lambda: self.now)
+        self.sns = FakeSns(self)
+        self.secrets = FakeSecrets(self)
         self.accepted_keys = {"key-1"}
-        self._gate = InMemoryGateKeeper()
-        self._written_at: dict[str, float] = {}
-        self._answers: dict[str, ApiAnswer] = {}
+        self._settings = replace(SETTINGS, requests_per_minute=self.requests_per_minute)
+        self._idle: dict[float, list[Container]] = defaultdict(list)
+        self._running: dict[Any, Running] = {}
         self._numbers: dict[str, count[int]] = defaultdict(lambda: count(1))
+        self._results: dict[str, Result] = {}
+
+    @property
+    def published(self) -> list[Result]:
+        return self.sns.published
 
     # What outsiders do.
 
-    def ask(self, request: dict[str, Any], trigger: Trigger) -> None:
+    def ask(self, fields: Mapping[str, Any], trigger: Trigger) -> None:
         name = self._name("message")
-        body, source = request, Source.SQS
+        body: Mapping[str, Any] = fields
         match trigger:
             case Trigger.TOPIC:
-                body = {"Type": "Notification", "TopicArn": "t", "Message": json.dumps(request)}
+                body = {"Type": "Notification", "TopicArn": "t", "Message": json.dumps(fields)}
             case Trigger.BUS:
-                body = {"id": name, "source": "crm", "detail-type": "", "detail": request}
-            case Trigger.INVOCATION:
-                source = Source.DIRECT
-        request_id = str(request.get("request_id", name))
-        self.asked.add(request_id)
-        self.messages.append(
-            Message(name, json.dumps(body), source, self.now, self.now, request_id)
-        )
+                body = {"id": name, "source": "crm", "detail-type": "", "detail": fields}
+        source = Source.DIRECT if trigger == Trigger.INVOCATION else Source.SQS
+        self._put(StoredMessage("requests", name, json.dumps(body), sent_at=self.now), source)
+
+    def sweep(self, user_id: str, criteria: SweepCriteria) -> None:
+        """Put a sweep's request on the bulk queue."""
+        name = self._name("sweep")
+        state = RetryState(name, Source.SWEEP, self.now, criteria=criteria)
+        attributes = {"retry_state": text_attribute(state.to_json())}
+        body = json.dumps({"user_id": user_id})
+        self._put(StoredMessage("bulk", name, body, attributes, self.now), Source.SQS)
 
     def redrive(self) -> None:
-        """The queue's own move task: every message becomes a new one."""
-        for parked in self.dead:
+        """SQS's own move task: every message of the dead-letter queue becomes a new one."""
+        for dead in self.dead:
             redriven = replace(
-                parked,
-                message_id=self._name("message"),
-                source=Source.SQS,
-                sent_at=self.now,
-                visible_at=self.now,
-                receive_count=0,
-                acknowledged=False,
+                dead, queue="requests", message_id=self._name("message"), sent_at=self.now
             )
-            if parked.notes is None and parked.request_id == parked.message_id:
-                # Nobody got as far as writing its name down: it may come back as another request.
-                self.asked.discard(parked.request_id)
-            self.messages.append(redriven)
+            # Nobody got as far as writing its name down: it may come back as another request.
+            self.asked -= self.names(dead) - self.names(redriven)
+            self._put(redriven, Source.SQS)
         self.dead.clear()
 
     def rotate_key(self) -> None:
@@ -211,60 +236,98 @@ class World:
         self.accepted_keys = {self._name("key")}
 
     def store_key(self) -> None:
-        (self.keys.secret,) = self.accepted_keys
+        (self.secrets.secret,) = self.accepted_keys
+
+    def pause(self) -> None:
+        """Stop all calls, as `make pause` does."""
+        self._change_limiter({"paused_until": 1e11, "pause_reason": "operator"})
+
+    def resume(self) -> None:
+        self._change_limiter({"paused_until": self.now, "pause_reason": None})
+
+    def _change_limiter(self, change: Mapping[str, Any]) -> None:
+        key = ("LIMITER", "LIMITER")
+        item = self.table.items.get(key, {})
+        InMemoryTable.write(self.table, key, {**item, **change}, item)
+
+    def names(self, stored: StoredMessage) -> set[UserRequest]:
+        """The requests that a message asks for."""
+        message = stored.received(self.now)
+        read = read_message(message, jmespath.compile("detail.user_id"))
+        if not isinstance(read, Order):
+            return {(read.user_id, read.request_id)}
+        parts = zip(parts_of(message, read), read.user_ids, strict=True)
+        return {(user_id, part.message_id) for part, user_id in parts}
 
     # What the platform does.
 
-    def deliverable(self) -> list[Message]:
+    def deliverable(self) -> list[Delivery]:
         return [
-            each for each in self.messages if not each.acknowledged and each.visible_at <= self.now
+            each
+            for each in self.deliveries
+            if not each.acknowledged and each.visible_at <= self.now
         ]
 
-    def deliver(self, message: Message, clock_offset: float = 0) -> Execution | None:
+    def repeatable(self) -> list[Delivery]:
+        """Messages that may be delivered again, acknowledged or not."""
+        return [
+            each
+            for each in self.deliveries
+            if each.stored.sent_at + RETENTION_SECONDS > self.now >= each.stored.due_at
+        ]
+
+    def deliver(self, delivery: Delivery, offset: float = 0.0) -> Running | None:
         """Start an execution for a message; one received too often is moved away instead."""
-        limit = MAX_INVOCATIONS if message.source is Source.DIRECT else MAX_RECEIVES
-        if message.receive_count >= limit and not message.acknowledged:
-            self.dead.append(replace(message))
-            message.acknowledged = True
+        is_direct = delivery.source == Source.DIRECT
+        limit = MAX_INVOCATIONS if is_direct else MAX_RECEIVES
+        if delivery.receive_count >= limit and not delivery.acknowledged:
+            name = self._name("message") if is_direct else delivery.stored.message_id
+            dead = replace(delivery.stored, queue="dead", message_id=name)
+            if is_direct:
+                self.asked -= self.names(delivery.stored) - self.names(dead)
+                self.asked |= self.names(dead)
+            self.dead.append(dead)
+            delivery.acknowledged = True
             return None
-        message.receive_count += 1
-        message.visible_at = self.now + VISIBILITY_SECONDS
-        service = self._service(clock_offset)
-        delivery = Delivery(
-            message.message_id,
-            message.body,
-            message.source,
-            self.now,
-            message.receive_count,
-            message.notes,
-        )
-        deadline = self.now + clock_offset + EXECUTION_SECONDS
+        delivery.receive_count += 1
+        delivery.visible_at = self.now + VISIBILITY_SECONDS
+        container = self._container(offset)
+        reinviter = container.reinviter
+        received = delivery.stored.received(self.now, delivery.receive_count)
+        messages = [received]
+        if is_direct:
+            event = Message(
+                received.message_id, received.body, Source.DIRECT, received.sent_at, self.now
+            )
+            messages = reinviter.parts(event)
+        execution = Execution(self.now + offset + EXECUTION_SECONDS)
 
         def carry_out() -> None:
             try:
-                (outcome,) = service.reinvite([delivery], deadline, one_by_one)
-                if isinstance(outcome, DependencyUnavailableError):
-                    return
-                if isinstance(outcome, Exception):
-                    raise outcome
+                for message in messages:
+                    reinviter.carry_out(message, execution)
                 acknowledged = self._pause("acknowledge") is not Fate.FAIL
+            except DependencyUnavailableError:
+                acknowledged = False
             except _DiedError:
                 return
-            message.acknowledged = message.acknowledged or acknowledged
+            delivery.acknowledged = delivery.acknowledged or acknowledged
+            self._idle[container.offset].append(container)
 
-        execution = Execution(message, self.now + EXECUTION_SECONDS, greenlet(carry_out))
-        self.executions.append(execution)
-        execution.greenlet.switch()
+        running = Running(delivery, self.now + EXECUTION_SECONDS, container, greenlet(carry_out))
+        self.executions.append(running)
+        self._running[running.greenlet] = running
+        running.greenlet.switch()
         self._forget_ended()
-        return execution
+        return running
 
     def step(
-        self, execution: Execution, fate: Fate = Fate.PROCEED, answer: ApiAnswer = ApiAnswer.OK
+        self, execution: Running, fate: Fate = Fate.PROCEED, answer: ApiAnswer = ApiAnswer.OK
     ) -> None:
         """Let an execution go on to its next stop, or end."""
-        if execution.at.split(".")[0] in self.down:
-            fate = Fate.FAIL if fate is Fate.PROCEED else fate
-        self._answers[execution.message.message_id] = answer
+        if fate is Fate.PROCEED and execution.at.split(".")[0] in self.down:
+            fate = Fate.FAIL
+        execution.answer = answer
         if fate is Fate.DIE:
             execution.greenlet.throw(_DiedError)
         else:
@@ -272,30 +335,27 @@ class World:
         self._forget_ended()
 
     def run(
-        self,
-        execution: Execution,
-        answer: ApiAnswer = ApiAnswer.OK,
-        steps: int | None = None,
+        self, execution: Running, answer: ApiAnswer = ApiAnswer.OK, steps: int | None = None
     ) -> None:
         """Let an execution go on undisturbed, for so many steps or to its end."""
         while execution in self.executions and steps != 0:
             self.step(execution, answer=answer)
             steps = None if steps is None else steps - 1
 
-    def kill(self, execution: Execution) -> None:
+    def kill(self, execution: Running) -> None:
         if execution in self.executions:
             self.step(execution, Fate.DIE)
 
-    def run_to(self, execution: Execution, port: str) -> bool:
-        """Let an execution go on until it is about to use a port; whether it ever is."""
-        while execution in self.executions and execution.at != port:
-            self.step(execution)
+    def run_to(self, execution: Running, step: str, answer: ApiAnswer = ApiAnswer.OK) -> bool:
+        """Let an execution go on until it is about to take a step; whether it ever is."""
+        while execution in self.executions and execution.at != step:
+            self.step(execution, answer=answer)
         return execution in self.executions
 
     def deliver_and_run(
-        self, message: Message, clock_offset: float = 0, answer: ApiAnswer = ApiAnswer.OK
+        self, delivery: Delivery, offset: float = 0.0, answer: ApiAnswer = ApiAnswer.OK
     ) -> None:
-        execution = self.deliver(message, clock_offset)
+        execution = self.deliver(delivery, offset)
         if execution is not None:
             self.run(execution, answer)
 
@@ -306,206 +366,183 @@ class World:
         self._forget_old_messages()
 
     def expire(self) -> None:
-        """The table deletes what has expired, by a clock of its own."""
-        for name, written_at in list(self._written_at.items()):
-            if written_at + HISTORY_SECONDS - 2 < self.now:
-                self.table.forget(name)
-                del self._written_at[name]
-
-    def repeatable(self) -> list[Message]:
-        """Messages that may be delivered again, acknowledged or not."""
-        return [each for each in self.messages if each.sent_at + RETENTION_SECONDS > self.now]
+        """DynamoDB deletes the items that have expired."""
+        for key, item in list(self.table.items.items()):
+            if item.get("expires_at", self.now) < self.now:
+                del self.table.items[key]
+                if key[1] == "USER":
+                    self.forgotten_at[key[0].removeprefix("USER#")] = self.now
 
     def heal(self) -> None:
-        """End every fault and carry out whatever waits."""
+        """End every fault and carry out what waits."""
         for execution in list(self.executions):
             self.run(execution)
         self.down.clear()
         self.store_key()
-        while waiting := [each for each in self.messages if not each.acknowledged]:
-            self.advance(max(0, min(each.visible_at for each in waiting) - self.now))
-            for message in self.deliverable():
-                self.deliver_and_run(message)
+        for _ in range(MOST_DELIVERIES):
+            waiting = [each for each in self.deliveries if not each.acknowledged]
+            if not waiting:
+                return
+            first = min(waiting, key=lambda each: each.visible_at)
+            self.advance(max(0.0, first.visible_at - self.now))
+            if not first.acknowledged:
+                self.deliver_and_run(first)
+        causes = {str(each.stored.text("retry_state")) for each in waiting[:3]}
+        raise AssertionError(f"conservation: a message circulates for ever: {causes}")
 
-    # The ports, as an execution sees them.
+    # What is known.
 
-    def read_records(self, subjects: Sequence[Subject]) -> list[Standing]:
-        """The users first and then what is filed, as the table does; anything may come between."""
-        (subject,) = subjects
-        self._current().request_id = subject.request_id
-        standing = self._call("ledger", lambda: self.table.standing(subject))
-        if not standing.version or standing.is_latest:
-            return [standing]
-        filed = self._call("ledger", lambda: self.table.filed.get(subject))
-        return [standing._replace(filed=filed)]
-
-    def write_record(self, seen: Standing, change: Change) -> Standing | None:
-        def write() -> Standing | None:
-            self._written_at[seen.subject.user_id] = self.now
-            return self.table.write(seen, change)
-
-        written: Standing | None = self._call("ledger", write)
-        return written
-
-    @property
-    def last_known(self) -> Gate:
-        return self._gate.last_known
-
-    def read(self) -> Gate:
-        gate: Gate = self._call("ledger", self._gate.read)
-        return gate
-
-    def change(self, event: Callable[[Gate], tuple[Gate, T]]) -> T:
-        answer: T = self._call("ledger", lambda: self._gate.change(event))
-        return answer
-
-    def publish(self, results: Sequence[Result]) -> list[TopicUnavailableError | None]:
-        try:
-            self._call("topic", lambda: self.published.extend(results))
-        except TopicUnavailableError as error:
-            return [error] * len(results)
-        return [None] * len(results)
-
-    def current(self) -> str:
-        key: str = self._call("secret", self.keys.current)
-        return key
-
-    def refreshed(self, since: float) -> str:
-        key: str = self._call("secret", lambda: self.keys.refreshed(since))
-        return key
-
-    def defer(self, copies: Sequence[Copy]) -> list[QueueUnavailableError | None]:
-        messages = [
-            Message(
-                self._name("message"),
-                copy.body,
-                Source.SQS,
-                self.now,
-                self.now + copy.delay_seconds,
-                str(copy.progress.request_id),
-                write_progress(copy.progress),
-            )
-            for copy in copies
-        ]
-        try:
-            self._call("queue", lambda: self.messages.extend(messages))
-        except QueueUnavailableError as error:
-            return [error] * len(copies)
-        return [None] * len(copies)
-
-    def park(self, body: str, progress: Progress | None, _: Result) -> None:
-        notes = None if progress is None else write_progress(progress)
-        parked = replace(
-            self._current().message,
-            message_id=self._name("message"),
-            body=body,
-            notes=notes,
-            acknowledged=False,
+    def window_ends_at(self, user_id: str) -> float:
+        """When the user's window ends, by the table; 0 for none."""
+        ends_at: float = self.table.items.get((f"USER#{user_id}", "USER"), {}).get(
+            "window_ends_at", 0.0
         )
-        self._call("queue", lambda: self.dead.append(parked))
+        return ends_at
 
-    def _invite(self, user_id: str, api_key: str, clock: Callable[[], float]) -> CallOutcome:
-        if self._pause("api") is Fate.FAIL:
-            return NeverSent("refused")
-        execution = self._current()
-        answer = self._answers[execution.message.message_id]
-        if answer is ApiAnswer.REFUSED:
-            return NeverSent("refused")
-        right_key = api_key in self.accepted_keys
-        if answer is not ApiAnswer.LOST:
-            self._arrive(
-                execution.request_id, user_id, api_key, right_key and answer in _MAY_SEND_EMAIL
-            )
-        lost = self._pause("api") is Fate.FAIL
-        if lost or answer in (ApiAnswer.OK_LOST, ApiAnswer.LOST):
-            return Unanswered("lost", gave_up_at=clock())
-        return Answered(_STATUS[answer] if right_key else 401, clock())
+    def stored_results(self) -> Mapping[UserRequest, Result]:
+        results = {}
+        for (user, kind), item in self.table.items.items():
+            if kind.startswith("REQUEST#"):
+                revision = item["revision"]
+                if revision not in self._results:
+                    self._results[revision] = Result.from_json(item["result"])
+                results[user.removeprefix("USER#"), kind.removeprefix("REQUEST#")] = self._results[
+                    revision
+                ]
+        return results
 
-    def _arrive(self, request_id: str, user_id: str, api_key: str, may_have_sent: bool) -> None:
-        known = any(
-            result.request_id == request_id and result.status is Status.SENT
-            for result in [*self._recorded(), *self.published]
-        )
-        self.calls.append(Call(user_id, request_id, self.now, api_key, may_have_sent, known))
+    # Steps, as an execution takes them.
 
-    def _sleep(self, seconds: float) -> None:
+    def before(self, step: str) -> None:
+        if self._pause(step) is Fate.FAIL:
+            raise FaultError
+
+    def after(self, step: str) -> None:
+        """Whatever it sent is on its queue by now."""
+        for stored in self.sqs.messages:
+            if stored.queue == "dead":
+                self.dead.append(stored)
+            else:
+                self._put(stored, Source.SQS)
+        self.sqs.messages.clear()
+        if self._pause(step) is Fate.FAIL:
+            raise FaultError
+
+    def sleep(self, seconds: float) -> None:
         wakes_at = self.now + seconds
         self._pause("sleep")
         self.now = max(self.now, wakes_at)
 
-    def _recorded(self) -> list[Result]:
-        latest = [user.result for user in self.table.users.values() if user.result is not None]
-        return [*latest, *(filed.result for filed in self.table.filed.values())]
+    def call(self, user_id: str, api_key: str) -> Response:
+        began_at = self.now
+        if self._pause("api.invite") is Fate.FAIL:
+            return NotSent("refused")
+        execution = self._running[getcurrent()]
+        answer = execution.answer
+        if answer is ApiAnswer.REFUSED:
+            return NotSent("refused")
+        right_key = api_key in self.accepted_keys
+        if answer is ApiAnswer.LOST:
+            self._pause("api.answer")
+            return Unknown("lost", gave_up_at=self._clock_of(execution))
+        is_late = right_key and answer in _LATE_EMAILS
+        call = self._arrive(user_id, began_at, right_key and answer in _EMAILS)
+        call.may_have_sent |= is_late
+        try:
+            lost = self._pause("api.answer") is Fate.FAIL
+        finally:
+            if is_late:
+                call.emailed_at = self.now + LATE_ACTION_SECONDS
+        if right_key and (lost or answer in _NO_ANSWER):
+            return Unknown("lost", gave_up_at=self._clock_of(execution))
+        return Answered(_STATUS[answer] if right_key else 401, self._clock_of(execution))
 
-    def _call(self, port: str, effect: Callable[[], Any]) -> Any:
-        """A call of a port: it may fail before its effect, and its reply may be lost after it."""
-        if self._pause(port) is Fate.FAIL:
-            raise _ERRORS[port]
-        value = effect()
-        if self._pause(port) is Fate.FAIL:
-            raise _ERRORS[port]
-        return value
-
-    def _pause(self, at: str) -> Fate:
-        self._current().at = at
-        parent = getcurrent().parent
-        assert parent is not None
-        fate: Fate = parent.switch()
-        return fate
-
-    def _current(self) -> Execution:
-        current = getcurrent()
-        return next(each for each in self.executions if each.greenlet is current)
-
-    def _service(self, clock_offset: float) -> ReinviteService:
-        def clock() -> float:
-            return self.now + clock_offset
-
-        return self.make_service(
-            ledger=self.make_ledger(_Table(self.read_records, self.write_record), lambda _: None),
-            caller=Caller(self, self, clock, self._sleep, PACE, call_budget_seconds=22),
-            api=_Api(lambda user_id, api_key: self._invite(user_id, api_key, clock)),
-            topic=self,
-            queue=self,
-            clock=clock,
-            new_id=lambda: self._name("claim"),
-            dice=random.Random(0),
-            policy=Policy(
-                WINDOW_SECONDS,
-                MAX_ATTEMPTS,
-                jmespath.compile("detail.user_id"),
+    def _arrive(self, user_id: str, began_at: float, may_have_sent: bool) -> Call:
+        claim = self.table.items.get((f"USER#{user_id}", "USER"), {})
+        request_id = str(claim.get("claim_request_id"))
+        known = [*self.stored_results().values(), *self.published]
+        call = Call(
+            user_id=user_id,
+            request_id=request_id,
+            began_at=began_at,
+            arrived_at=self.now,
+            may_have_sent=may_have_sent,
+            emailed_at=self.now,
+            knew_of_email=any(
+                (each.user_id, each.request_id, each.status) == (user_id, request_id, Status.SENT)
+                for each in known
             ),
         )
+        self.calls.append(call)
+        self._note_overtaken((user_id, request_id))
+        return call
+
+    def _note_overtaken(self, request: UserRequest) -> None:
+        for each in self.deliveries:
+            if (
+                each.unsaved == request
+                and not each.acknowledged
+                and each.stored.sent_at + WINDOW_SECONDS < self.now
+            ):
+                self.overtaken.add(request)
+
+    def _put(self, stored: StoredMessage, source: Source) -> None:
+        delivery = Delivery(stored, source, visible_at=stored.due_at)
+        if source == Source.SQS and stored.queue == "requests":
+            delivery.visible_at = self.now
+        names = self.names(stored)
+        if stored.queue != "requests" and stored.state.unsaved is not None:
+            (delivery.unsaved,) = names
+        self.asked |= names
+        self.deliveries.append(delivery)
+
+    def _pause(self, at: str) -> Fate:
+        current = getcurrent()
+        self._running[current].at = at
+        assert current.parent is not None
+        fate: Fate = current.parent.switch()
+        return fate
+
+    def _clock_of(self, execution: Running) -> float:
+        return self.now + execution.container.offset
+
+    def _container(self, offset: float) -> Container:
+        if self._idle[offset]:
+            return self._idle[offset].pop()
+        reinviter = make_reinviter(
+            Outside(self.table, self.sqs, self.sns, self.secrets, _Api(self)),
+            self._settings,
+            clock=lambda: self.now + offset,
+            sleep=self.sleep,
+            new_id=lambda: self._name("claim"),
+            seed=next(self._numbers["container"]),
+        )
+        return Container(reinviter, offset)
 
     def _forget_old_messages(self) -> None:
         """What nobody has carried out in 14 days is gone, and nobody promised otherwise."""
-        for message in self.messages + self.dead:
-            if message.sent_at + RETENTION_SECONDS <= self.now and not message.acknowledged:
-                message.acknowledged = True
-                self.asked.discard(message.request_id)
-        self.dead = [message for message in self.dead if not message.acknowledged]
+        for delivery in self.deliveries:
+            if delivery.stored.sent_at + RETENTION_SECONDS <= self.now:
+                if not delivery.acknowledged:
+                    self.asked -= self.names(delivery.stored)
+                delivery.acknowledged = True
+        gone = [each for each in self.dead if each.sent_at + RETENTION_SECONDS <= self.now]
+        for dead in gone:
+            self.asked -= self.names(dead)
+            self.dead.remove(dead)
 
     def _forget_ended(self) -> None:
-        self.executions = [each for each in self.executions if not each.greenlet.dead]
+        for execution in [each for each in self.executions if each.greenlet.dead]:
+            self.executions.remove(execution)
+            del self._running[execution.greenlet]
 
     def _name(self, kind: str) -> str:
         return f"{kind}-{next(self._numbers[kind])}"
 
 
-@dataclass(frozen=True)
-class _Table:
-    read: Callable[[Sequence[Subject]], list[Standing]]
-    write: Callable[[Standing, Change], Standing | None]
+class _Api(PartooApi):
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-
-@dataclass(frozen=True)
-class _Api:
-    invite: Callable[[str, str], CallOutcome]
-
-
-_ERRORS = {
-    "ledger": LedgerUnavailableError("simulated"),
-    "topic": TopicUnavailableError("simulated"),
-    "queue": QueueUnavailableError("simulated"),
-    "secret": KeyUnavailableError("simulated"),
-}
+    def invite(self, user_id: str, api_key: str) -> Response:
+        return self._world.call(user_id, api_key)

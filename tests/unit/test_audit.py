@@ -1,4 +1,4 @@
-"""An audit tells what is known from what could not be asked."""
+"""An audit distinguishes known vulnerabilities from pins without an answer."""
 
 import json
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.audit import Finding, audit
 from local.errors import NotInstalledError
+from ops.audit import Finding, audit
 
 CLEAN = {"name": "clean", "version": "1.0", "vulns": []}
 VULNERABLE = {
@@ -19,7 +19,7 @@ UNKNOWN = {"name": "unheard", "skip_reason": "Dependency not found: unheard (1.0
 
 
 @pytest.mark.parametrize(
-    ("pins", "finding", "told"),
+    ("pins", "finding", "printed"),
     [
         ([CLEAN], Finding.NOTHING_KNOWN, "1 of 1 pins audited, 0 known vulnerabilities"),
         ([CLEAN, VULNERABLE], Finding.VULNERABLE, "holed 1.0: PYSEC-1, fixed in 1.1, 2.0"),
@@ -31,29 +31,31 @@ UNKNOWN = {"name": "unheard", "skip_reason": "Dependency not found: unheard (1.0
         ([VULNERABLE, UNKNOWN], Finding.NOT_AUDITED, "holed 1.0: PYSEC-1"),
     ],
 )
-def test_says_what_is_known_of_the_pins(
+def test_prints_the_findings_for_the_pins(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     pins: list[object],
     finding: Finding,
-    told: str,
+    printed: str,
 ) -> None:
     answer = json.dumps({"dependencies": pins, "fixes": []})
 
     assert audit([Path("some.txt")], _tool(tmp_path, f"print({answer!r})")) is finding
-    assert told in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
 
 
-def test_says_why_when_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_error_without_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tool = _tool(tmp_path, "sys.exit('Traceback\\nConnectionError: nobody there')")
 
     assert audit([Path("some.txt")], tool) is Finding.NOT_AUDITED
-    told = capsys.readouterr().out
-    assert "some.txt: not audited: ConnectionError: nobody there\n" in told
-    assert "Not audited, or not all of it" in told
+    printed = capsys.readouterr().out
+    assert "some.txt: not audited: ConnectionError: nobody there\n" in printed
+    assert "Some pins were not audited" in printed
 
 
-def test_asks_about_each_file_and_tells_the_worst(tmp_path: Path) -> None:
+def test_returns_the_worst_finding_of_all_files(tmp_path: Path) -> None:
     answers = {
         "good.txt": {"dependencies": [CLEAN]},
         "bad.txt": {"dependencies": [VULNERABLE]},
@@ -63,13 +65,13 @@ def test_asks_about_each_file_and_tells_the_worst(tmp_path: Path) -> None:
     assert audit([Path("bad.txt"), Path("good.txt")], tool) is Finding.VULNERABLE
 
 
-def test_says_when_the_tool_is_missing(tmp_path: Path) -> None:
+def test_missing_tool_raises(tmp_path: Path) -> None:
     with pytest.raises(NotInstalledError):
         audit([], tmp_path / "pip-audit")
 
 
 def _tool(folder: Path, program: str) -> Path:
-    """Something that answers in pip-audit's place."""
+    """Write a program that replaces pip-audit."""
     tool = folder / "pip-audit"
     tool.write_text(f"#!{sys.executable}\nimport json, sys\n{program}\n", encoding="utf-8")
     tool.chmod(0o755)

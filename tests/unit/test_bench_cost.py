@@ -1,118 +1,124 @@
-"""How the benchmark bills what it has counted."""
+"""The benchmark's bill: what is counted, and how it is multiplied."""
 
 from typing import Any
 
 import pytest
 
-from bench.cost import Kind, Share, bill, is_of_the_gate, split, units_of_call
-from bench.driver import item_bytes
+from bench.cost import Kind, Share, bill, hop, units_of_batch, units_of_call
 from bench.prices import Item
-from bench.quota import FUNCTION, Drained, Tally
+from bench.quota import Drained
+from bench.stage import Invocation
+from tests.simulation.backlog import FUNCTION, Tally
 
-GATE = {"TableName": "t", "Key": {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}}
+LIMITER = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 
 
-def call(service: str, operation: str, *item_sizes: int, **parameters: object) -> dict[str, Any]:
-    return {
-        "service": service,
-        "operation": operation,
-        "parameters": parameters,
-        "item_bytes": list(item_sizes),
-    }
+def call(operation: str, **parameters: object) -> dict[str, Any]:
+    return {"operation": operation, "parameters": parameters}
+
+
+def put(size: int) -> dict[str, Any]:
+    return call("PutItem", Item={"pk": {"S": "x" * (size - len('{"pk": {"S": ""}}'))}})
+
+
+def reads(*keys: object) -> dict[str, Any]:
+    return call("BatchGetItem", RequestItems={"t": {"Keys": list(keys)}})
+
+
+def invocation(*calls: dict[str, Any], log_bytes: int = 0) -> Invocation:
+    return Invocation(
+        answer={},
+        seconds_since_start=0,
+        cpu_since_start=0,
+        wall=0,
+        cpu=0,
+        log_bytes=log_bytes,
+        peak_kilobytes=0,
+        calls=list(calls),
+    )
 
 
 @pytest.mark.parametrize(
     ("counted", "item", "units"),
     [
-        (call("dynamodb", "PutItem", 1024), Item.TABLE_WRITES, 1),
-        (call("dynamodb", "UpdateItem", 1025), Item.TABLE_WRITES, 2),
-        (call("dynamodb", "DeleteItem", 0), Item.TABLE_WRITES, 1),
-        (call("dynamodb", "TransactWriteItems", 100, 1500), Item.TABLE_WRITES, 6),
-        (call("dynamodb", "GetItem", ConsistentRead=True), Item.TABLE_READS, 1),
-        (call("dynamodb", "GetItem"), Item.TABLE_READS, 0.5),
-        (
-            call("dynamodb", "BatchGetItem", RequestItems={"t": {"Keys": [{}] * 7}}),
-            Item.TABLE_READS,
-            3.5,
-        ),
-        (call("sns", "PublishBatch", Message="x" * 60_000), Item.TOPIC, 1),
-        (call("sns", "PublishBatch", Message="x" * 70_000), Item.TOPIC, 2),
-        (call("sqs", "SendMessageBatch"), Item.QUEUE, 1),
-        (call("secretsmanager", "GetSecretValue"), Item.SECRET, 1),
+        (put(1024), Item.TABLE_WRITES, 1),
+        (put(1025), Item.TABLE_WRITES, 2),
+        (call("DeleteItem"), Item.TABLE_WRITES, 1),
+        (reads({}, {}), Item.TABLE_READS, 2),
+        (call("PublishBatch"), Item.TOPIC, 1),
+        (call("SendMessageBatch"), Item.QUEUE, 1),
     ],
 )
-def test_a_call_is_billed_by_its_kind_and_size(
+def test_call_is_billed_by_operation_and_size(
     counted: dict[str, Any], item: Item, units: float
 ) -> None:
     assert units_of_call(counted) == (item, units)
 
 
-def test_a_call_that_nobody_can_bill_is_not_free() -> None:
-    with pytest.raises(KeyError, match="dynamodb Scan"):
-        units_of_call(call("dynamodb", "Scan"))
+def test_unknown_operation_raises() -> None:
+    with pytest.raises(KeyError, match="Scan"):
+        units_of_call(call("Scan"))
 
 
-def test_an_item_has_the_size_of_its_names_and_values() -> None:
-    # Two digits to a byte, and one byte besides.
-    assert item_bytes({"pk": {"S": "é"}, "n": {"N": "12345"}}) == (2 + 2) + (1 + 3 + 1)
-
-
-def test_what_each_record_asks_is_told_from_what_the_batch_asks() -> None:
-    calls = [
-        *[call("dynamodb", "PutItem", 10)] * 20,
-        call("sns", "PublishBatch"),
-        call("dynamodb", "UpdateItem", 100, **GATE),
-        call(
-            "dynamodb",
-            "BatchGetItem",
-            RequestItems={"t": {"Keys": [{}] * 10, "ConsistentRead": True}},
+def test_calls_that_executions_share_are_left_out() -> None:
+    samples = [
+        invocation(
+            put(10), reads({}), reads(LIMITER), call("PutItem", Item=LIMITER), log_bytes=100
         ),
+        invocation(put(10), reads({}), call("GetSecretValue"), log_bytes=300),
     ]
 
-    per_record, per_batch = split(calls, 10)
+    units = units_of_batch(samples)
 
-    assert per_record[Item.TABLE_WRITES] == 2
-    assert per_record[Item.TABLE_READS] == 1
-    assert per_batch[Item.TOPIC] == 1
-    assert not per_record[Item.TOPIC]
-    assert not per_batch[Item.TABLE_WRITES]
+    assert (units[Item.TABLE_WRITES], units[Item.TABLE_READS], units[Item.LOGS]) == (1, 1, 200)
+    assert Item.SECRET not in units
 
 
-def test_the_gate_is_told_by_its_key() -> None:
-    assert is_of_the_gate(call("dynamodb", "GetItem", **GATE))
-    assert not is_of_the_gate(call("dynamodb", "GetItem", Key={"pk": {"S": "USER#u"}}))
+def test_share_of_a_batch_is_told_from_that_of_its_records() -> None:
+    share = Share.between({Item.TOPIC: 1.0}, {Item.TOPIC: 2.8})
+
+    assert share.per_record[Item.TOPIC] == pytest.approx(0.2)
+    assert share.per_batch[Item.TOPIC] == pytest.approx(0.8)
 
 
-def test_a_bill_multiplies_shares_by_what_happened() -> None:
-    sent = Share({Item.TABLE_WRITES: 8}, {Item.TOPIC: 1}, 0.0, 100, 0, {})
-    away = Share({}, {Item.QUEUE: 1}, 0.0, 10, 0, {})
+def test_bill_multiplies_shares_by_what_the_backlog_had() -> None:
+    shares = {
+        "ours": {
+            Kind.CALLED: Share({Item.TABLE_WRITES: 3, Item.LOGS: 100}, {Item.TOPIC: 1}),
+            Kind.DEFERRED: Share({Item.LOGS: 10}, {Item.QUEUE: 1}),
+        }
+    }
     tally = Tally(
         emails_at=[float(number) for number in range(20)],
-        calls=20,
         deferred=10,
         executions=3,
         received=30,
         execution_seconds=6,
-        gate_writes=4,
-        gate_reads=10,
+        limiter_writes=4,
+        limiter_reads=10,
         batches_settled=3,
         batches_published=2,
         batches_deferred=1,
     )
 
-    counted = bill(
-        "ours", {Kind.SENT: sent, Kind.DEFERRED: away}, Drained("ours", "x", 20, 300, tally)
-    )
+    million = bill(shares, Drained("ours", "x", 20, 300, tally))
 
-    for_one = {item: units / 1_000_000 for item, units in counted.units.items()}
-    assert counted.attempts == 1.5
-    assert for_one[Item.TABLE_WRITES] == pytest.approx(8 + 4 / 20)
-    assert for_one[Item.TABLE_READS] == pytest.approx(10 / 20)
-    assert for_one[Item.TOPIC] == pytest.approx(2 / 20)
-    # Three batches received, three deleted, one put back.
-    assert for_one[Item.QUEUE] == pytest.approx(7 / 20)
-    assert for_one[Item.LOGS] == pytest.approx(100 + 10 * 10 / 20)
-    assert for_one[Item.COMPUTE] == pytest.approx(6 * FUNCTION.memory_gb / 20)
-    assert counted.total == pytest.approx(
-        sum(units * item.value.each for item, units in counted.units.items())
-    )
+    units = {item: amount / 1_000_000 for item, amount in million.units.items()}
+    assert million.deliveries == 1.5
+    assert units[Item.TABLE_WRITES] == pytest.approx(3 + 4 / 20)
+    assert units[Item.TABLE_READS] == pytest.approx(10 / 20)
+    assert units[Item.TOPIC] == pytest.approx(2 / 20)
+    # Three batches received, three deleted, one deferred.
+    assert units[Item.QUEUE] == pytest.approx(7 / 20)
+    assert units[Item.LOGS] == pytest.approx(100 + 10 * 10 / 20)
+    assert units[Item.COMPUTE] == pytest.approx(6 * FUNCTION.memory_gb / 20)
+    assert units[Item.INVOCATIONS] == pytest.approx(3 / 20)
+
+
+def test_hop_is_received_sent_and_deleted_alone() -> None:
+    shares = {"ours": {Kind.HOP: Share({Item.QUEUE: 0.1}, {Item.QUEUE: 0.9})}}
+
+    million = hop(shares)
+
+    assert million.units[Item.QUEUE] == pytest.approx(3_000_000)
+    assert million.total == pytest.approx(3 * 0.40 + 0.20)

@@ -1,4 +1,4 @@
-"""The judge of a soak finds what is planted, and nothing where all is well."""
+"""The judge of a soak finds each planted violation, and none in a correct history."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from local.chaos.judge import Call, History, Promise, Publication, Trigger, judg
 
 WINDOW_SECONDS = 10
 
-WELL = History(
+CORRECT = History(
     seed=1,
     window_seconds=WINDOW_SECONDS,
     seconds=60,
@@ -19,13 +19,13 @@ WELL = History(
         Publication(24, "r2", "sent", "r2 sent"),
         Publication(5, "r3", "failed", "r3 failed"),
     ],
-    parked=["r3"],
-    left_on_queue=0,
+    dead_letters=["r3"],
+    waiting=0,
     calls=[
-        Call(2, "u1", 200, email_sent=True),
-        Call(21, "u1", 500, email_sent=False),
-        Call(22, "u1", 200, email_sent=True),
-        Call(4, "u2", 500, email_sent=False),
+        Call(2, "u1", 200, emailed_at=2),
+        Call(21, "u1", 500, emailed_at=None),
+        Call(22, "u1", 200, emailed_at=22),
+        Call(4, "u2", 500, emailed_at=None),
     ],
     incidents=[],
     aws_faults={},
@@ -33,99 +33,114 @@ WELL = History(
 )
 
 
-def test_nothing_is_found_where_all_is_well() -> None:
-    assert judge(WELL) == []
+def test_correct_history_has_no_violation() -> None:
+    assert judge(CORRECT) == []
 
 
-def test_a_second_email_inside_the_window_is_found() -> None:
-    calls = [*WELL.calls, Call(22 + WINDOW_SECONDS - 0.001, "u1", 200, email_sent=True)]
+def test_second_email_inside_the_window_is_found() -> None:
+    calls = [
+        *CORRECT.calls,
+        Call(22 + WINDOW_SECONDS - 0.001, "u1", 200, emailed_at=22 + WINDOW_SECONDS - 0.001),
+    ]
 
-    assert Promise.WINDOW in _broken(replace(WELL, calls=calls))
-
-
-def test_a_call_inside_the_window_is_found_although_it_sent_no_email() -> None:
-    calls = [*WELL.calls, Call(2.5, "u1", 400, email_sent=False)]
-
-    assert _broken(replace(WELL, calls=calls)) == [Promise.WINDOW]
+    assert Promise.WINDOW in _broken(replace(CORRECT, calls=calls))
 
 
-def test_the_window_of_one_user_does_not_bind_another() -> None:
-    triggers = [*WELL.triggers, Trigger(1, "r4", "u3")]
-    publications = [*WELL.publications, Publication(3, "r4", "sent", "r4 sent")]
-    calls = [*WELL.calls, Call(2.1, "u3", 200, email_sent=True)]
+def test_call_without_email_inside_the_window_is_found() -> None:
+    calls = [*CORRECT.calls, Call(2.5, "u1", 400, emailed_at=None)]
 
-    history = replace(WELL, triggers=triggers, publications=publications, calls=calls)
+    assert _broken(replace(CORRECT, calls=calls)) == [Promise.WINDOW]
+
+
+def test_window_begins_with_the_email_and_not_with_its_call() -> None:
+    calls = [*CORRECT.calls, Call(25, "u1", None, emailed_at=30)]
+    late = Call(30 + WINDOW_SECONDS - 0.001, "u1", 403, emailed_at=None)
+
+    violations = judge(replace(CORRECT, calls=[*calls, late]))
+
+    assert [each.text for each in violations if each.promise is Promise.WINDOW] == [
+        "u1 was called at 25.000 s, 3.000 s after an e-mail",
+        "u1 was called at 39.999 s, 9.999 s after an e-mail",
+    ]
+
+
+def test_window_of_another_user_does_not_count() -> None:
+    triggers = [*CORRECT.triggers, Trigger(1, "r4", "u3")]
+    publications = [*CORRECT.publications, Publication(3, "r4", "sent", "r4 sent")]
+    calls = [*CORRECT.calls, Call(2.1, "u3", 200, emailed_at=2.1)]
+
+    history = replace(CORRECT, triggers=triggers, publications=publications, calls=calls)
 
     assert judge(history) == []
 
 
-def test_a_lost_request_is_found() -> None:
-    triggers = [*WELL.triggers, Trigger(30, "lost", "u3")]
+def test_lost_request_is_found() -> None:
+    triggers = [*CORRECT.triggers, Trigger(30, "lost", "u3")]
 
-    (violation,) = judge(replace(WELL, triggers=triggers))
+    (violation,) = judge(replace(CORRECT, triggers=triggers))
 
-    assert violation.promise is Promise.LOST
+    assert violation.promise is Promise.CONSERVATION
     assert "lost" in violation.text
 
 
-def test_a_request_without_result_in_the_dead_letter_queue_is_not_lost() -> None:
-    triggers = [*WELL.triggers, Trigger(30, "r4", "u3")]
+def test_request_in_the_dead_letter_queue_is_not_lost() -> None:
+    triggers = [*CORRECT.triggers, Trigger(30, "r4", "u3")]
 
-    assert judge(replace(WELL, triggers=triggers, parked=["r3", "r4"])) == []
+    assert judge(replace(CORRECT, triggers=triggers, dead_letters=["r3", "r4"])) == []
 
 
-def test_a_request_that_may_be_on_the_queue_is_not_called_lost() -> None:
-    triggers = [*WELL.triggers, Trigger(30, "r4", "u3")]
+def test_request_that_may_be_on_a_queue_is_not_complete() -> None:
+    triggers = [*CORRECT.triggers, Trigger(30, "r4", "u3")]
 
-    assert _broken(replace(WELL, triggers=triggers, left_on_queue=1)) == [Promise.SETTLED]
+    assert _broken(replace(CORRECT, triggers=triggers, waiting=1)) == [Promise.COMPLETION]
 
 
 def test_two_results_of_one_request_are_found() -> None:
-    publications = [*WELL.publications, Publication(30, "r1", "skipped", "r1 skipped")]
+    publications = [*CORRECT.publications, Publication(30, "r1", "skipped", "r1 skipped")]
 
-    assert _broken(replace(WELL, publications=publications)) == [Promise.IDENTITY]
-
-
-def test_a_result_that_changes_its_content_is_found() -> None:
-    publications = [*WELL.publications, Publication(30, "r1", "sent", "r1 sent, later")]
-
-    assert _broken(replace(WELL, publications=publications)) == [Promise.IDENTITY]
+    assert _broken(replace(CORRECT, publications=publications)) == [Promise.IDENTITY]
 
 
-def test_a_failed_request_that_was_sent_again_may_end_otherwise() -> None:
-    triggers = [*WELL.triggers, Trigger(30, "r3", "u2")]
-    publications = [*WELL.publications, Publication(33, "r3", "sent", "r3 sent")]
-    calls = [*WELL.calls, Call(32, "u2", 200, email_sent=True)]
+def test_result_with_changed_content_is_found() -> None:
+    publications = [*CORRECT.publications, Publication(30, "r1", "sent", "r1 sent, later")]
 
-    assert judge(replace(WELL, triggers=triggers, publications=publications, calls=calls)) == []
+    assert _broken(replace(CORRECT, publications=publications)) == [Promise.IDENTITY]
 
 
-def test_a_failed_request_that_nobody_sent_again_may_not_end_otherwise() -> None:
-    publications = [*WELL.publications, Publication(33, "r3", "sent", "r3 sent")]
+def test_failed_request_that_was_sent_again_may_end_otherwise() -> None:
+    triggers = [*CORRECT.triggers, Trigger(30, "r3", "u2")]
+    publications = [*CORRECT.publications, Publication(33, "r3", "sent", "r3 sent")]
+    calls = [*CORRECT.calls, Call(32, "u2", 200, emailed_at=32)]
 
-    assert _broken(replace(WELL, publications=publications)) == [Promise.IDENTITY]
+    assert judge(replace(CORRECT, triggers=triggers, publications=publications, calls=calls)) == []
+
+
+def test_failed_request_that_was_not_sent_again_may_not_end_otherwise() -> None:
+    publications = [*CORRECT.publications, Publication(33, "r3", "sent", "r3 sent")]
+
+    assert _broken(replace(CORRECT, publications=publications)) == [Promise.IDENTITY]
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(Call(40, "u1", 403, email_sent=False), id="all requests answered"),
-        pytest.param(Call(0.5, "u1", 403, email_sent=False), id="before any request"),
-        pytest.param(Call(40, "u3", 403, email_sent=False), id="a user nobody asked for"),
+        pytest.param(Call(40, "u1", 403, emailed_at=None), id="all requests have ended"),
+        pytest.param(Call(0.5, "u1", 403, emailed_at=None), id="before any request"),
+        pytest.param(Call(40, "u3", 403, emailed_at=None), id="a user without requests"),
     ],
 )
-def test_a_call_without_an_open_request_is_found(call: Call) -> None:
-    assert _broken(replace(WELL, calls=[*WELL.calls, call])) == [Promise.ONCE]
+def test_call_without_an_open_request_is_found(call: Call) -> None:
+    assert _broken(replace(CORRECT, calls=[*CORRECT.calls, call])) == [Promise.ONCE]
 
 
-def test_a_failed_or_invalid_request_that_is_not_kept_is_found() -> None:
-    assert _broken(replace(WELL, parked=[])) == [Promise.PARKED]
+def test_missing_dead_letter_is_found() -> None:
+    assert _broken(replace(CORRECT, dead_letters=[])) == [Promise.DEAD_LETTER]
 
 
-def test_a_result_under_an_unknown_name_is_found() -> None:
-    publications = [*WELL.publications, Publication(30, "r9", "sent", "r9 sent")]
+def test_result_of_an_unknown_request_is_found() -> None:
+    publications = [*CORRECT.publications, Publication(30, "r9", "sent", "r9 sent")]
 
-    assert _broken(replace(WELL, publications=publications)) == [Promise.NO_STRAY]
+    assert _broken(replace(CORRECT, publications=publications)) == [Promise.ORIGIN]
 
 
 def _broken(history: History) -> list[Promise]:

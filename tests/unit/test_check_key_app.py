@@ -1,4 +1,4 @@
-"""The entrypoint of the check: how long it may take, and what it answers."""
+"""The entrypoint of the key check: how long it may take, and what it answers."""
 
 import importlib
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from invitations.expiry import Expiry
-from tests.unit.test_app import ENVIRONMENT, NOW, Context
+from invitations.key_check import Expiry
+from tests.unit.test_sweep_app import ENVIRONMENT, NOW, Context
 
 
 class RecordingCheck:
@@ -27,8 +27,9 @@ def app() -> Iterator[ModuleType]:
         yield importlib.import_module("check_key.app")
 
 
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
 @pytest.mark.parametrize("event", [{}, None, {"source": "aws.scheduler"}])
-def test_an_invocation_is_answered_with_what_is_known(
+def test_invocation_is_answered_with_what_is_known(
     app: ModuleType, monkeypatch: pytest.MonkeyPatch, event: object
 ) -> None:
     check = RecordingCheck()

@@ -1,4 +1,4 @@
-"""What `make deploy` looks at and asks before and after `sam deploy`."""
+"""The checks and questions of `make deploy` before and after `sam deploy`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.deploy import (
+from ops.deploy import (
     NoHistoryError,
     Settings,
     StaleVersionError,
@@ -19,7 +19,7 @@ from local.deploy import (
     read_settings,
     refuse_uncommitted,
 )
-from local.deployed import Deployed
+from ops.deployed import Deployed
 from tests.git import git
 
 SAMCONFIG = """
@@ -43,16 +43,16 @@ class TestSettings:
         path.write_text(SAMCONFIG)
         return path
 
-    def test_are_those_of_the_environment(self, path: Path) -> None:
+    def test_settings_of_the_environment_are_read(self, path: Path) -> None:
         assert read_settings(path, "dev") == Settings(
             "the-dev", {"MaxAttempts": "5", "UserIdPath": "detail.ids[?kind=='x']"}, "eu-west-3"
         )
 
-    def test_may_be_written_in_one_line(self, path: Path) -> None:
+    def test_settings_in_one_line_are_read(self, path: Path) -> None:
         assert read_settings(path, "old").parameters == {"MaxAttempts": "5", "SweepRoles": "A,B"}
 
-    def test_of_an_unknown_environment_are_refused(self, path: Path) -> None:
-        with pytest.raises(UnknownEnvironmentError, match=r"'prod' is none of .*: dev, old\."):
+    def test_unknown_environment_raises(self, path: Path) -> None:
+        with pytest.raises(UnknownEnvironmentError, match=r"no ENV='prod', but these: dev, old\."):
             read_settings(path, "prod")
 
 
@@ -65,22 +65,22 @@ class TestProduction:
         git(tmp_path, "commit", "--message", "first")
         return tmp_path
 
-    def test_gets_a_committed_tree(self, committed: Path) -> None:
+    def test_committed_tree_passes(self, committed: Path) -> None:
         refuse_uncommitted(committed)
 
-    def test_gets_no_change_that_is_not_committed(self, committed: Path) -> None:
+    def test_uncommitted_change_raises(self, committed: Path) -> None:
         (committed / "template.yaml").write_text("b")
 
         with pytest.raises(UncommittedError, match=r"\n   M template\.yaml"):
             refuse_uncommitted(committed)
 
-    def test_gets_no_file_that_git_does_not_know(self, committed: Path) -> None:
+    def test_untracked_file_raises(self, committed: Path) -> None:
         (committed / "app.py").touch()
 
         with pytest.raises(UncommittedError, match=r"\n  \?\? app\.py"):
             refuse_uncommitted(committed)
 
-    def test_gets_nothing_without_a_history(
+    def test_folder_without_a_repository_raises(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -91,7 +91,7 @@ class TestProduction:
 
 class TestQuestions:
     @pytest.mark.parametrize(
-        ("parameters", "known", "answer", "learnt"),
+        ("parameters", "known", "answer", "expected"),
         [
             ({}, {}, "a@example.com", {"AlarmEmail": "a@example.com"}),
             ({}, {}, "", {}),
@@ -100,16 +100,16 @@ class TestQuestions:
             ({"AlarmEmail": ""}, {}, "a@example.com", {}),
         ],
     )
-    def test_an_address_is_asked_for_once(
+    def test_missing_address_is_asked_for(
         self,
         parameters: Mapping[str, str],
         known: Mapping[str, str],
         answer: str,
-        learnt: Mapping[str, str],
+        expected: Mapping[str, str],
     ) -> None:
         settings = Settings("stack", parameters, None)
 
-        assert ask_for_parameters(settings, known, lambda _: answer) == learnt
+        assert ask_for_parameters(settings, known, lambda _: answer) == expected
 
 
 class Secrets:
@@ -129,22 +129,20 @@ class Secrets:
 class TestKey:
     DEPLOYED = Deployed("stack", {"ApiKeySecretArn": "arn"})
 
-    def test_that_is_missing_is_put_into_the_secret(self) -> None:
+    def test_missing_key_is_put_into_the_secret(self) -> None:
         secrets = Secrets("ResourceNotFoundException")
 
         assert offer_key(secrets, self.DEPLOYED, lambda _: "new")
         assert secrets.put == [{"SecretId": "arn", "SecretString": "new"}]
 
-    def test_can_come_later(self) -> None:
+    def test_empty_answer_leaves_the_secret_empty(self) -> None:
         secrets = Secrets("ResourceNotFoundException")
 
         assert not offer_key(secrets, self.DEPLOYED, lambda _: "")
         assert secrets.put == []
 
     @pytest.mark.parametrize("error_code", [None, "AccessDeniedException"])
-    def test_that_is_there_or_is_nobodys_business_is_left_alone(
-        self, error_code: str | None
-    ) -> None:
+    def test_known_or_unreadable_key_is_not_replaced(self, error_code: str | None) -> None:
         secrets = Secrets(error_code)
 
         assert offer_key(secrets, self.DEPLOYED, lambda _: "new")
@@ -161,9 +159,9 @@ class Functions:
 
 
 class TestLiveVersion:
-    def test_with_the_newest_settings_is_right(self) -> None:
+    def test_version_with_the_newest_settings_passes(self) -> None:
         check_live_version(Functions({"Version": "7"}), "function:live")
 
-    def test_with_other_settings_is_stale(self) -> None:
+    def test_version_with_other_settings_raises(self) -> None:
         with pytest.raises(StaleVersionError, match=r"\(Timeout\).* --function-name function "):
             check_live_version(Functions({"Version": "7", "Timeout": 30}), "function:live")

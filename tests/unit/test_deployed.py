@@ -1,12 +1,12 @@
-"""Where a command finds its stack, and what it says when it does not."""
+"""How a command finds its stack, and the errors if it does not."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from local import forget, invite, redrive, status, tail
-from local.deployed import (
+from ops import forget, invite, pause, redrive, resume, status, tail
+from ops.deployed import (
     AwsRefusedError,
     Deployed,
     ForeignStackError,
@@ -23,7 +23,7 @@ REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
 def environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[dict[str, str]], None]:
-    """Sets what the SDK finds, and nothing else."""
+    """Returns a function that sets the variables for the SDK and removes all others."""
     alone = {
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
@@ -31,7 +31,7 @@ def environment(
         "AWS_MAX_ATTEMPTS": "1",
     }
     absent = ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", *CREDENTIALS, *REGION)
-    # boto3 keeps a session for the whole process, with the credentials that it found first.
+    # boto3 keeps the first credentials of the process in its default session.
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
 
     def set_all(variables: dict[str, str]) -> None:
@@ -45,18 +45,18 @@ def environment(
 
 @pytest.mark.parametrize("command", [invite.main, status.main, forget.main])
 @pytest.mark.parametrize("user_id", ["", " "])
-def test_a_missing_user_is_named(command: Callable[[str, str], int], user_id: str) -> None:
+def test_missing_user_raises(command: Callable[[str, str], int], user_id: str) -> None:
     with pytest.raises(NotNamedError, match="USER="):
         command(user_id, "stack")
 
 
-@pytest.mark.parametrize("command", [tail.main, redrive.main])
-def test_a_missing_stack_is_named(command: Callable[[str], int]) -> None:
+@pytest.mark.parametrize("command", [tail.main, redrive.main, pause.main, resume.main])
+def test_missing_stack_raises(command: Callable[[str], int]) -> None:
     with pytest.raises(NotNamedError, match="STACK="):
         command("")
 
 
-def test_without_credentials_the_error_says_what_to_export(
+def test_missing_credentials_raise_with_what_to_export(
     environment: Callable[[dict[str, str]], None],
 ) -> None:
     environment(REGION)
@@ -65,7 +65,7 @@ def test_without_credentials_the_error_says_what_to_export(
         find_stack("stack")
 
 
-def test_without_a_region_the_error_says_so(
+def test_missing_region_raises(
     environment: Callable[[dict[str, str]], None],
 ) -> None:
     environment(CREDENTIALS)
@@ -76,7 +76,7 @@ def test_without_a_region_the_error_says_so(
 
 # Nothing listens on the discard port.
 @pytest.mark.parametrize("endpoint", ["localhost", "http://127.0.0.1:9"])
-def test_an_endpoint_that_does_not_answer_is_named(
+def test_unreachable_endpoint_raises_with_its_address(
     environment: Callable[[dict[str, str]], None], endpoint: str
 ) -> None:
     environment({**CREDENTIALS, **REGION, "AWS_ENDPOINT_URL": endpoint})
@@ -85,6 +85,6 @@ def test_an_endpoint_that_does_not_answer_is_named(
         find_stack("stack")
 
 
-def test_a_stack_of_another_application_is_told_from_ours() -> None:
+def test_stack_of_another_application_raises_with_the_missing_output() -> None:
     with pytest.raises(ForeignStackError, match="shop has no output TableName"):
         Deployed("shop", {"Url": "https://shop"}).output("TableName")

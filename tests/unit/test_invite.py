@@ -2,17 +2,21 @@
 
 import pytest
 
-from local.invite import NoUserIdError, compose
+from ops.invite import UserIdRefusedError, compose
 
 
-def test_a_request_names_itself_and_its_user() -> None:
+def test_each_request_has_its_own_name() -> None:
     request = compose("u1")
 
     assert request["user_id"] == "u1"
     assert request["request_id"] != compose("u1")["request_id"]
 
 
-@pytest.mark.parametrize("user_id", [" ", "..", "a\nb", "x" * 129, "\udcff"])
-def test_what_the_function_would_refuse_is_refused_at_once(user_id: str) -> None:
-    with pytest.raises(NoUserIdError, match="USER="):
+def test_surrounding_whitespace_is_trimmed() -> None:
+    assert compose(" u1\n")["user_id"] == "u1"
+
+
+@pytest.mark.parametrize("user_id", [" ", "..", "a\nb", "a\u200bb", "x" * 129, "\udcff"])
+def test_user_id_that_the_function_refuses_is_refused_before_sending(user_id: str) -> None:
+    with pytest.raises(UserIdRefusedError, match="USER="):
         compose(user_id)

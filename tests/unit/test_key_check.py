@@ -1,72 +1,79 @@
-"""The check of the key: what is asked and when, and what is written; it is 2027-01-15."""
+"""The check of the key: what is called, read and written; it is 2027-01-15."""
 
+import json
 import logging
-import subprocess
-import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from invitations.caller import Caller
-from invitations.expiry import Expiry
-from invitations.gate import Gate, Pace
-from invitations.key_check import KeyCheck
-from invitations.models import Answered, CallOutcome
-from invitations.observability import JsonFormatter, logger
-from local.partoo.state import ANY_KEY_LIST, Answer, ApiKey, PartooState, Request
-from tests.documents import REPOSITORY
-from tests.fakes import (
+from invitations.key_check import WARNING_DAYS, Expiry, KeyCheck, read_expiry
+from invitations.limited_call import LimitedCaller
+from invitations.limiter_state import LimiterState, Quota
+from invitations.observability import logger, metrics
+from invitations.outcomes import Answered, NotSent, Response, Unknown
+from invitations.rate_limiter import RateLimiter
+from tests.sweep_world import (
     CALL_BUDGET_SECONDS,
-    EXECUTION_SECONDS,
     START,
     Clock,
     FakeKeys,
-    InMemoryGateKeeper,
+    FakePartoo,
+    FakeTable,
+    Steps,
 )
-from tests.metrics import points
-from tests.sweep_world import never_sent, unanswered
-from tests.unit.test_sweep_app import SWEEP_ENVIRONMENT
 
-KEY = "key-1"
+EXECUTION_SECONDS = 60.0
 
 
-class World:
-    """The check over small in-memory ports and the stand-in's rules."""
+def key(expiration_date: object = None, **fields: object) -> dict[str, Any]:
+    """An entry as the vendor's reference shows it."""
+    return {
+        "id": 3245,
+        "label": "Re-invitations",
+        "user_name": "Ada Lovelace",
+        "disabled": False,
+        "expiration_date": expiration_date,
+        **fields,
+    }
+
+
+def listing(*entries: object, count: object = None) -> str:
+    listed = len(entries) if count is None else count
+    return json.dumps({"page": 1, "max_page": 1, "count": listed, "api_keys": entries})
+
+
+def read(*entries: object, count: object = None) -> Expiry:
+    return read_expiry(listing(*entries, count=count), START)
+
+
+class World(FakePartoo):
+    """The check, and an API that lists one key."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.partoo = PartooState(
-            api_key=KEY, window_seconds=300, requests_per_minute=10**6, clock=self.clock
-        )
-        self.gate = InMemoryGateKeeper()
-        self.keys = FakeKeys(self.clock, KEY)
-        self.outcome: CallOutcome | None = None
-        """Of the next calls, in place of the stand-in's answer."""
+        super().__init__(Clock())
+        self.keys, self.steps, self.entries = FakeKeys(), Steps(), [key()]
         self.called_at: list[float] = []
+        self.table = FakeTable(self.steps)
+        self.limiter = RateLimiter(self.table, 300, self.clock, self.clock.advance)
+
+    def set(self, **state: Any) -> None:
+        item = {**vars(LimiterState(**state)), "revision": "set"}
+        self.table.items["LIMITER", "LIMITER"] = item
 
     def check(self) -> Expiry:
-        caller = Caller(
-            self.gate,
-            self.keys,
-            self.clock,
-            self.clock.advance,
-            Pace.within(300),
-            CALL_BUDGET_SECONDS,
+        caller = LimitedCaller(
+            self.limiter, self.keys, CALL_BUDGET_SECONDS, self.clock, self.clock.advance
         )
         return KeyCheck(caller, self, self.clock).check(self.clock() + EXECUTION_SECONDS)
 
-    def list_keys(self, api_key: str) -> CallOutcome:
+    def list_keys(self, api_key: str) -> Response:
         self.called_at.append(self.clock())
-        if self.outcome is not None:
-            return self.outcome
-        request = Request("GET", "/v2/api_keys?status=active", (("x-APIKey", api_key),))
-        _, answer = self.partoo.receive(request)
-        body = answer.content().decode()
-        if answer.status == 200:
-            return Answered(200, self.clock(), body=body)
-        return Answered(answer.status, self.clock(), answer.headers.get("Retry-After"), body)
+        if self.answers:
+            return self.answers.pop(0)
+        if api_key != self.key:
+            return Answered(401, self.clock())
+        return Answered(200, self.clock(), body=listing(*self.entries))
 
 
 @pytest.fixture
@@ -77,220 +84,222 @@ def world() -> World:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, logger.name)
+    metrics.clear_metrics()
     return caplog
 
 
-def written(log: pytest.LogCaptureFixture) -> Mapping[str, float]:
-    lines = map(JsonFormatter().format, log.records)
-    return {point.name: point.value for point in points(lines) if point.name.startswith("Key")}
+def written() -> dict[str, float]:
+    """The metrics of the key, as they will be written."""
+    return {
+        name: metric["Value"][0]
+        for name, metric in metrics.metric_set.items()
+        if name.startswith("Key")
+    }
 
 
 def line(log: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """The one that the check ends with."""
+    """The line that the check ends with."""
     (record,) = [vars(each) for each in log.records if each.msg == "key checked"]
     return record
+
+
+class TestKnown:
+    def test_date_of_the_only_key_is_read(self) -> None:
+        assert read(key("2027-01-20")) == Expiry(1, "2027-01-20", 5)
+
+    def test_key_without_a_date_never_expires(self) -> None:
+        assert read(key(None)) == Expiry(1)
+
+    def test_earliest_date_counts(self) -> None:
+        assert read(key("2027-03-01"), key(None), key("2027-02-01")) == Expiry(3, "2027-02-01", 17)
+
+    @pytest.mark.parametrize("other", [key("2027-01-14"), key("2027-01-16", disabled=True)])
+    def test_key_that_the_api_would_refuse_does_not_count(self, other: object) -> None:
+        assert read(other, key("2027-02-01")) == Expiry(1, "2027-02-01", 17)
+
+    def test_today_counts_because_nobody_says_when_a_day_ends(self) -> None:
+        assert read(key("2027-01-15")) == Expiry(1, "2027-01-15", 0)
+
+    def test_time_behind_the_date_is_ignored(self) -> None:
+        assert read(key("2027-01-20 11:46:38.914467+00")) == Expiry(1, "2027-01-20", 5)
+
+    @pytest.mark.parametrize(
+        ("days_left", "soon"),
+        [(None, False), (0, True), (WARNING_DAYS, True), (WARNING_DAYS + 1, False)],
+    )
+    def test_two_weeks_are_soon(self, days_left: int | None, soon: bool) -> None:
+        assert Expiry(1, "2027-01-20", days_left).is_soon is soon
+
+
+class TestUnknown:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "",
+            "no JSON",
+            "[" * 100_000,
+            "[]",
+            "null",
+            '{"count": 1}',
+            '{"count": 1, "api_keys": {}}',
+            '{"api_keys": []}',
+        ],
+    )
+    def test_answer_that_is_no_list(self, body: str) -> None:
+        assert read_expiry(body, START) == Expiry(reason="key_list_unreadable")
+
+    @pytest.mark.parametrize("entries", [[], [key("2026-12-31")], [key(None, disabled=True)]])
+    def test_list_without_the_key(self, entries: list[object]) -> None:
+        assert read(*entries) == Expiry(reason="key_not_listed")
+
+    @pytest.mark.parametrize(
+        "entry",
+        [key("tomorrow"), key(""), key(1_800_000_000), key(True), {"id": 1}, None, "key", 7],
+    )
+    def test_date_that_cannot_be_read(self, entry: object) -> None:
+        assert read(entry) == Expiry(1, reason="key_date_unreadable")
+
+    @pytest.mark.parametrize("count", [2, "1", [], 1.5])
+    def test_list_of_more_keys_than_are_shown(self, count: object) -> None:
+        expected = Expiry(1, "2027-02-01", 17, "key_list_incomplete")
+
+        assert read(key("2027-02-01"), count=count) == expected
+
+    def test_date_beside_one_that_cannot_be_read(self) -> None:
+        assert read(key("soon"), key("2027-01-20")) == Expiry(
+            2, "2027-01-20", 5, "key_date_unreadable"
+        )
 
 
 class TestWarning:
     def test_comes_before_the_key_expires(
         self, world: World, log: pytest.LogCaptureFixture
     ) -> None:
-        world.partoo.add_key(ApiKey(KEY, "2027-01-20"))
+        world.entries = [key("2027-01-20")]
 
         assert world.check() == Expiry(1, "2027-01-20", 5)
-        assert written(log) == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 0}
+        assert written() == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 0}
         assert line(log)["levelname"] == "WARNING"
 
     def test_does_not_come_early(self, world: World, log: pytest.LogCaptureFixture) -> None:
-        world.partoo.add_key(ApiKey(KEY, "2027-02-01"))
+        world.entries = [key("2027-02-01")]
 
         assert world.check().days_left == 17
-        assert written(log) == {"KeyDaysLeft": 17, "KeyExpiresSoon": 0, "KeyExpiryUnknown": 0}
+        assert written() == {"KeyDaysLeft": 17, "KeyExpiresSoon": 0, "KeyExpiryUnknown": 0}
         assert line(log)["levelname"] == "INFO"
 
     def test_does_not_come_for_a_key_that_never_expires(
         self, world: World, log: pytest.LogCaptureFixture
     ) -> None:
         assert world.check() == Expiry(1)
-        assert written(log) == {"KeyExpiresSoon": 0, "KeyExpiryUnknown": 0}
+        assert written() == {"KeyExpiresSoon": 0, "KeyExpiryUnknown": 0}
 
-    def test_ends_when_the_key_was_replaced_and_the_old_one_revoked(
+    def test_is_not_taken_back_by_a_check_that_found_nothing_out(
         self, world: World, log: pytest.LogCaptureFixture
     ) -> None:
-        world.partoo.add_key(ApiKey(KEY, "2027-01-20", revoked=True))
-        world.partoo.add_key(ApiKey("key-2", "2027-12-31"))
-        world.keys.secret = "key-2"
+        world.answers = [Answered(200, START, body=listing(key("2027-02-01"), count=200))]
 
-        assert world.check().expires_on == "2027-12-31"
-        assert written(log)["KeyExpiresSoon"] == 0
+        assert world.check() == Expiry(1, "2027-02-01", 17, "key_list_incomplete")
+        assert written() == {"KeyDaysLeft": 17, "KeyExpiryUnknown": 1}
 
-
-class TestUnknown:
-    def test_is_said_of_a_key_that_may_not_list_itself(
+    def test_is_not_hidden_by_an_incomplete_list(
         self, world: World, log: pytest.LogCaptureFixture
     ) -> None:
-        world.partoo.add_key(ApiKey(KEY, "2027-01-20", may_list=False))
+        world.answers = [Answered(200, START, body=listing(key("2027-01-20"), count=200))]
 
-        assert world.check() == Expiry(reason="key_list_refused", http_status=403)
-        assert written(log) == {"KeyExpiryUnknown": 1}
-        assert line(log)["levelname"] == "WARNING"
+        world.check()
 
+        assert written() == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 1}
+
+
+class TestCall:
     @pytest.mark.parametrize(
         ("status", "reason"),
         [
             (204, "key_list_unreadable"),
             (302, "redirected"),
             (400, "key_list_refused"),
+            (403, "key_list_refused"),
             (404, "key_list_refused"),
+            (408, "try_later"),
             (429, "throttled"),
             (500, "server_error"),
         ],
     )
-    def test_is_said_with_the_answer(self, world: World, status: int, reason: str) -> None:
-        world.partoo.script(ANY_KEY_LIST, [Answer(status=status)])
+    def test_answer_that_is_no_list_leaves_the_date_unknown(
+        self, world: World, log: pytest.LogCaptureFixture, status: int, reason: str
+    ) -> None:
+        world.answers = [Answered(status, START)]
 
         assert world.check() == Expiry(reason=reason, http_status=status)
+        assert written() == {"KeyExpiryUnknown": 1}
+        assert line(log)["levelname"] == "WARNING"
 
     @pytest.mark.parametrize(
-        ("outcome", "reason"),
-        [(never_sent(), "connection_failed"), (unanswered(), "no_answer")],
+        ("response", "reason"),
+        [(NotSent("refused"), "connection_failed"), (Unknown("timed out", START), "no_answer")],
     )
-    def test_is_said_without_an_answer(
-        self, world: World, outcome: CallOutcome, reason: str
+    def test_call_without_an_answer_leaves_the_date_unknown(
+        self, world: World, response: Response, reason: str
     ) -> None:
-        world.outcome = outcome
+        world.answers = [response]
 
         assert world.check() == Expiry(reason=reason)
 
-    def test_is_said_when_the_secret_cannot_be_read(
-        self, world: World, log: pytest.LogCaptureFixture
-    ) -> None:
-        world.keys.fail("read")
+    def test_secret_that_cannot_be_read_makes_no_call(self, world: World) -> None:
+        world.keys.failures = 1
 
         assert world.check() == Expiry(reason="key_unavailable")
-        assert world.called_at == []
-        lines = map(JsonFormatter().format, log.records)
-        assert "SecretFailures" in {point.name for point in points(lines)}
+        assert (world.called_at, world.table.items) == ([], {})
 
-    def test_is_said_when_the_table_does_not_answer(self, world: World) -> None:
-        world.gate.fail("change")
+    def test_table_that_does_not_answer_makes_no_call(self, world: World) -> None:
+        world.steps.failures["table"] = 10
 
         assert world.check() == Expiry(reason="ledger_unavailable")
         assert world.called_at == []
 
-    def test_takes_no_warning_back(self, world: World, log: pytest.LogCaptureFixture) -> None:
-        entries = '[{"expiration_date": "2027-02-01"}]'
-        world.outcome = Answered(200, START, body=f'{{"count": 200, "api_keys": {entries}}}')
-
-        assert world.check() == Expiry(1, "2027-02-01", 17, "key_list_incomplete")
-        assert written(log) == {"KeyDaysLeft": 17, "KeyExpiryUnknown": 1}
-
-    def test_hides_no_warning(self, world: World, log: pytest.LogCaptureFixture) -> None:
-        entries = '[{"expiration_date": "2027-01-20"}]'
-        world.outcome = Answered(200, START, body=f'{{"count": 200, "api_keys": {entries}}}')
-
+    def test_takes_a_token(self, world: World) -> None:
         world.check()
 
-        assert written(log) == {"KeyDaysLeft": 5, "KeyExpiresSoon": 1, "KeyExpiryUnknown": 1}
+        assert world.table.items["LIMITER", "LIMITER"]["full_at"] == START + Quota(300).interval
 
-
-class TestCall:
-    def test_takes_a_place_of_the_quota(self, world: World) -> None:
-        world.check()
-
-        assert world.gate.last_known.burst_calls == 1
-
-    def test_waits_for_its_turn(self, world: World) -> None:
-        world.gate.last_known = Gate(burst_at=START + 2, burst_calls=10)
-
-        world.check()
-
-        (called_at,) = world.called_at
-        assert called_at == pytest.approx(START + 2 + Pace.within(300).interval_seconds)
-
-    def test_waits_in_the_line_when_others_do(self, world: World) -> None:
-        world.gate.last_known = Gate(
-            burst_at=START + 2, burst_calls=10, line_at=START + 20, line_calls=5
-        )
-
-        assert world.check().reason is None
-        assert world.called_at == [START + 20]
-
-    def test_is_not_made_when_its_turn_does_not_come_in_time(self, world: World) -> None:
-        world.gate.last_known = Gate(
-            burst_at=START + 2, burst_calls=10, line_at=START + 45, line_calls=5
-        )
+    def test_is_not_made_when_its_token_comes_too_late(self, world: World) -> None:
+        world.set(event_line_at=START + 45, event_kept_at=START + 45, full_at=START + 45)
 
         assert world.check() == Expiry(reason="quota")
+        assert (world.called_at, world.clock()) == ([], START)
+
+    def test_is_not_made_in_a_pause(self, world: World) -> None:
+        world.set(paused_until=START + 300, pause_reason="throttled")
+
+        assert world.check() == Expiry(reason="throttled")
         assert world.called_at == []
-        assert world.clock() == START
 
-    def test_keeps_to_a_pause(self, world: World) -> None:
-        world.gate.last_known = Gate(paused_until=START + 300)
-
-        assert world.check() == Expiry(reason="paused")
-        assert world.called_at == []
-
-    def test_tells_the_others_of_a_pause(self, world: World) -> None:
-        world.partoo.script(ANY_KEY_LIST, [Answer(status=429, headers={"Retry-After": "17"})])
-
-        world.check()
-
-        assert world.gate.last_known.paused_until == START + 17
-
-    def test_with_a_refused_key_counts_as_everywhere(
-        self, world: World, log: pytest.LogCaptureFixture
-    ) -> None:
-        world.partoo.set_key("another")
-
-        assert world.check() == Expiry(reason="unauthorized", http_status=401)
-        assert world.gate.last_known.shut_cause == "key_refused"
-        assert written(log)["KeyRefusals"] == 1
-
-    def test_is_made_again_with_a_key_that_was_replaced_meanwhile(self, world: World) -> None:
-        world.keys.current()
-        world.partoo.set_key("key-2")
-        world.keys.secret = "key-2"
-        world.clock.advance(1)
-
-        assert world.check() == Expiry(1)
-        assert len(world.called_at) == 2
-
-    def test_is_not_made_for_nothing_while_the_key_is_refused(self, world: World) -> None:
-        world.gate.last_known = Gate(shut_until=START + 300, shut_cause="key_refused")
+    def test_is_not_made_while_the_key_is_refused(self, world: World) -> None:
+        world.set(paused_until=START + 300, pause_reason="key_refused")
 
         assert world.check() == Expiry(reason="key_refused")
         assert world.called_at == []
 
+    def test_is_made_again_with_a_replaced_key(self, world: World) -> None:
+        world.key = world.keys.secret = "key-2"
 
-def test_what_is_written_names_no_person_and_no_key(
-    world: World, log: pytest.LogCaptureFixture
-) -> None:
-    entry = f'{{"label": "{KEY}", "user_name": "Ada Lovelace", "expiration_date": null}}'
-    world.outcome = Answered(200, START, body=f'{{"count": 1, "api_keys": [{entry}]}}')
+        assert world.check() == Expiry(1)
+        assert len(world.called_at) == 2
+
+    def test_with_a_refused_key_stops_all_calls(self, world: World) -> None:
+        world.key = "another"
+
+        assert world.check() == Expiry(reason="unauthorized", http_status=401)
+        assert world.table.items["LIMITER", "LIMITER"]["pause_reason"] == "key_refused"
+
+
+def test_log_names_no_person_and_no_key(world: World, log: pytest.LogCaptureFixture) -> None:
+    world.entries = [key(label="key-1")]
 
     expiry = world.check()
 
     assert expiry == Expiry(1)
-    text = "\n".join([*map(JsonFormatter().format, log.records), str(asdict(expiry))])
-    assert KEY not in text
+    text = "\n".join([*(str(vars(each)) for each in log.records), str(asdict(expiry))])
+    assert "key-1" not in text
     assert "Ada" not in text
-
-
-def test_the_other_functions_load_nothing_of_it() -> None:
-    program = """
-import sys
-import reinvite_user.app, sweep_invitations.app
-loaded = {"check_key", "invitations.key_check", "invitations.expiry"} & sys.modules.keys()
-sys.exit(f"loaded: {loaded}" if loaded else 0)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=REPOSITORY / "functions",
-        env=SWEEP_ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (run.returncode, run.stderr) == (0, "")

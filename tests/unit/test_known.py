@@ -1,113 +1,126 @@
-"""What a user's items say, and how `make status` shows it."""
+"""What `make status` reads from a user's items, and how it prints it."""
 
 import json
 from typing import Any
 
 import pytest
 
-from invitations.models import CLOCK_SKEW_SECONDS
-from invitations.models import iso as published_iso
-from local.known import WINDOW_LATE_SECONDS, OpenRequest, known_user
-from local.status import iso, request_rows, window_text
+from invitations.ledger import CLOCK_SKEW_SECONDS as SKEW_OF_THE_FUNCTIONS
+from invitations.results import iso as published_iso
+from ops.known import CLOCK_SKEW_SECONDS, OpenClaim, known_user
+from ops.status import iso, label_rows, request_rows, window_text
 
 ENDS_AT = 1_764_000_000.0
 
 
-def test_nothing_is_known_of_a_user_without_items() -> None:
+def test_user_without_items_is_unknown() -> None:
     assert known_user([]) is None
 
 
-def test_a_record_has_the_window_the_count_and_the_latest_result() -> None:
-    known = known_user([_record(sent_count=2, last_sent_at=ENDS_AT - 300, result=_result("r1"))])
+def test_user_item_has_window_counts_and_times() -> None:
+    item = _user_item(sent_count=2, maybe_sent_count=1, invited_at=[ENDS_AT - 900, ENDS_AT - 300])
+
+    known = known_user([item])
 
     assert known is not None
-    assert (known.window_ends_at, known.sent_count) == (ENDS_AT, 2)
-    assert (known.last_sent_at, known.latest) == (ENDS_AT - 300, _result("r1"))
-    assert known.open_request is None
+    assert (known.window_ends_at, known.sent_count, known.maybe_sent_count) == (ENDS_AT, 2, 1)
+    assert known.invited_at == [ENDS_AT - 900, ENDS_AT - 300]
+    assert known.open_claim is None
+    assert dict(label_rows(known, ENDS_AT)) == {
+        "window": f"active until {iso(ENDS_AT)}",
+        "sent_count": "2",
+        "maybe_sent_count": "1",
+        "last_invited_at": iso(ENDS_AT - 300),
+    }
 
 
-@pytest.mark.parametrize(
-    ("fields", "is_held"), [({"claim_id": {"S": "c1"}}, True), ({}, False)], ids=["held", "waits"]
-)
-def test_a_request_without_a_result_is_open(fields: dict[str, Any], is_held: bool) -> None:
-    known = known_user([_record(attempts=3) | fields])
+def test_claim_is_shown_as_an_open_request() -> None:
+    claim = {
+        "claim_id": {"S": "c1"},
+        "claim_request_id": {"S": "r1"},
+        "claimed_at": {"N": str(ENDS_AT)},
+    }
+
+    known = known_user([_user_item() | claim])
 
     assert known is not None
-    assert known.open_request == OpenRequest("r1", 3, is_held)
-    assert [row[1:3] for row in request_rows(known)] == [
-        ("open", "an execution has it" if is_held else "waits on the queue")
+    assert known.open_claim == OpenClaim("r1", ENDS_AT)
+    assert list(request_rows(known)) == [(iso(ENDS_AT), "open", "claimed", "", "", "r1")]
+
+
+def test_results_are_shown_with_the_latest_first() -> None:
+    items = [
+        _request_item("r2", 20),
+        _user_item(),
+        _request_item("r1", 10),
+        _request_item("r3", 30),
     ]
-
-
-def test_results_come_with_the_newest_first_whichever_called_the_api_last() -> None:
-    items = [_filed("r2", "2026-11-20"), _record(result=_result("r1")), _filed("r3", "2026-11-25")]
 
     known = known_user(items)
 
     assert known is not None
-    assert [row[-1] for row in request_rows(known)] == ["r3", "r1", "r2"]
+    assert [row[-1] for row in request_rows(known)] == ["r3", "r2", "r1"]
 
 
-def test_a_request_is_found_among_all_results() -> None:
-    known = known_user([_record(result=_result("r1")), _filed("r2", "2026-11-20")])
+def test_result_is_found_by_its_request() -> None:
+    known = known_user([_user_item(), _request_item("r1", 10), _request_item("r2", 20)])
 
     assert known is not None
     assert known.result_of("r1") == _result("r1")
-    assert known.result_of("r2") == _result("r2", "2026-11-20")
     assert known.result_of("r3") is None
 
 
-def test_an_earlier_request_alone_is_something_that_is_known() -> None:
-    known = known_user([_filed("r2", "2026-11-20")])
+def test_user_without_a_user_item_has_no_window_and_no_counts() -> None:
+    known = known_user([_request_item("r2", 20)])
 
     assert known is not None
-    assert (known.window_ends_at, known.sent_count, known.latest) == (None, 0, None)
+    assert (known.window_ends_at, known.sent_count, known.invited_at) == (None, 0, [])
     assert window_text(known, ENDS_AT) == "none"
+    assert dict(label_rows(known, ENDS_AT))["last_invited_at"] == "never"
 
 
 @pytest.mark.parametrize(
     ("now", "text"),
     [
-        (ENDS_AT + WINDOW_LATE_SECONDS - 0.1, "active until 2025-11-24T16:00:00.000Z"),
-        (ENDS_AT + WINDOW_LATE_SECONDS, "over since 2025-11-24T16:00:00.000Z"),
+        (ENDS_AT + CLOCK_SKEW_SECONDS - 0.1, "active until 2025-11-24T16:00:00.000Z"),
+        (ENDS_AT + CLOCK_SKEW_SECONDS, "over since 2025-11-24T16:00:00.000Z"),
     ],
 )
-def test_a_window_is_active_for_as_long_as_the_functions_keep_to_it(now: float, text: str) -> None:
-    known = known_user([_record()])
+def test_window_is_active_as_long_as_for_the_functions(now: float, text: str) -> None:
+    known = known_user([_user_item()])
 
     assert known is not None
     assert window_text(known, now) == text
 
 
-def test_clocks_and_times_are_those_of_the_functions() -> None:
-    assert WINDOW_LATE_SECONDS == CLOCK_SKEW_SECONDS
+def test_clock_skew_and_time_format_are_those_of_the_functions() -> None:
+    assert CLOCK_SKEW_SECONDS == SKEW_OF_THE_FUNCTIONS
     assert iso(ENDS_AT + 0.1234) == published_iso(ENDS_AT + 0.1234)
 
 
-def _record(result: dict[str, Any] | None = None, **numbers: float) -> dict[str, Any]:
-    item: dict[str, Any] = {
+def _user_item(invited_at: list[float] | None = None, **numbers: float) -> dict[str, Any]:
+    return {
         "pk": {"S": "USER#u1"},
         "sk": {"S": "USER"},
-        "request_id": {"S": "r1"},
         "window_ends_at": {"N": str(ENDS_AT)},
+        "invited_at": {"L": [{"N": str(moment)} for moment in invited_at or []]},
         **{name: {"N": str(number)} for name, number in numbers.items()},
     }
-    return item if result is None else item | {"result": {"S": json.dumps(result)}}
 
 
-def _filed(request_id: str, occurred_at: str) -> dict[str, Any]:
-    result = json.dumps(_result(request_id, occurred_at))
+def _request_item(request_id: str, ended_at: float) -> dict[str, Any]:
     return {
         "pk": {"S": "USER#u1"},
         "sk": {"S": f"REQUEST#{request_id}"},
-        "result": {"S": result},
+        "result": {"S": json.dumps(_result(request_id))},
+        "ended_at": {"N": str(ended_at)},
     }
 
 
-def _result(request_id: str, occurred_at: str = "2026-11-24") -> dict[str, Any]:
+def _result(request_id: str) -> dict[str, Any]:
     return {
         "request_id": request_id,
-        "occurred_at": occurred_at,
+        "occurred_at": "2026-11-24T10:00:00.000Z",
         "status": "sent",
         "reason": "invited",
         "http_status": 200,

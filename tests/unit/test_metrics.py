@@ -1,162 +1,152 @@
-"""What CloudWatch counts, read out of the lines as the functions write them."""
-
-import logging
-from collections.abc import Mapping
+"""What CloudWatch counts, read out of the lines that the functions write."""
 
 import pytest
 
-from invitations.observability import JsonFormatter, logger
-from tests.fakes import Message, World, answers, never_sent, unanswered
-from tests.metrics import points
-from tests.sweep_world import SweepWorld, answered, invited_users
+from invitations.observability import log_limiter, metrics
+from tests.fakes import Settings, World, answers, no_answer, not_sent
+from tests.metrics import Point, points
+
+
+class Written:
+    """What was written to the log since the test began."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._points: list[Point] = []
+
+    def values(self, name: str, **dimensions: str) -> list[float]:
+        """The metric's values with these dimensions, in the order of the log."""
+        return [
+            point.value
+            for point in self.read()
+            if point.name == name and dimensions.items() <= point.dimensions.items()
+        ]
+
+    def unit(self, name: str) -> str:
+        return next(point.unit for point in self.read() if point.name == name)
+
+    def read(self) -> list[Point]:
+        if metrics.metric_set:
+            metrics.flush_metrics()
+        self._points += points(self._capsys.readouterr().out.splitlines())
+        return self._points
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    metrics.clear_metrics()
+    return Written(capsys)
 
 
 @pytest.fixture
 def world() -> World:
-    return World()
+    world = World()
+    world.reinviter.limiter._on_change = log_limiter  # as dependencies.py wires it
+    return world
 
 
-class Log:
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self._caplog = caplog
+def test_results_are_counted_by_status_and_reason(world: World, written: Written) -> None:
+    world.api.script("u2", answers(404))
+    world.ask("u1", "r1")
+    world.ask("u2", "r2")
+    world.deliver(world.raw("no JSON"))
 
-    def values(self, name: str, **dimensions: str) -> list[float]:
-        """The metric's values with exactly these dimensions, in the order of the log."""
-        lines = map(JsonFormatter().format, self._caplog.records)
-        return [
-            point.value
-            for point in points(lines)
-            if (point.name, point.dimensions) == (name, dimensions)
-        ]
-
-    def units(self) -> Mapping[str, str]:
-        lines = map(JsonFormatter().format, self._caplog.records)
-        return {point.name: point.unit for point in points(lines)}
+    assert written.values("Results", status="sent", reason="invited") == [1]
+    assert written.values("Results", status="rejected", reason="user_not_found") == [1]
+    assert written.values("Results", status="invalid", reason="malformed_json") == [1]
 
 
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Log:
-    caplog.set_level(logging.INFO, logger.name)
-    return Log(caplog)
+def test_result_says_how_old_its_request_is(world: World, written: Written) -> None:
+    world.api.script("u1", answers(429, "100"))
+    world.ask()
+    world.deliver_all_copies()
+
+    (age,) = written.values("RequestAge")
+    assert 100 < age < 170
+    assert written.unit("RequestAge") == "Seconds"
 
 
-class TestResults:
-    def test_are_counted_by_status_and_by_reason(self, world: World, log: Log) -> None:
-        world.api.script("u2", answers(404))
-        world.ask("u1", "r1")
-        world.ask("u2", "r2")
-        world.deliver(Message("m3", "no JSON"))
+def test_daily_limit_is_counted(written: Written) -> None:
+    world = World(Settings(user_daily_limit=1))
+    world.ask("u1", "r1")
+    world.clock.advance(1_000)
+    world.ask("u1", "r2")
 
-        assert log.values("Results", status="sent") == [1]
-        assert log.values("Results", status="sent", reason="invited") == [1]
-        assert log.values("Results", status="rejected", reason="user_not_found") == [1]
-        assert log.values("Results", status="invalid", reason="malformed_json") == [1]
-
-    def test_know_how_old_the_request_was(self, world: World, log: Log) -> None:
-        message = world.message("u1", "r1")
-        world.clock.advance(40)
-        world.deliver(message)
-
-        assert log.values("RequestAge") == [pytest.approx(40 + world.api.seconds)]
-        assert log.units()["RequestAge"] == "Seconds"
-
-    def test_know_the_age_of_one_that_had_to_wait(self, world: World, log: Log) -> None:
-        world.api.script("u1", answers(429, "100"))
-        world.ask("u1", "r1")
-        world.deliver_all_copies()
-
-        (age,) = log.values("RequestAge")
-        assert 100 < age < 110
+    assert written.values("DailyLimits") == [1]
 
 
-class TestDeferrals:
-    def test_are_counted_by_cause(self, world: World, log: Log) -> None:
-        world.api.script("u1", answers(429, "7"))
-        world.ask("u1", "r1")
-        world.ask("u2", "r2")
+def test_deferrals_are_counted_by_cause(world: World, written: Written) -> None:
+    world.api.script("u1", not_sent())
+    world.api.script("u2", no_answer())
+    world.ask("u1", "r1")
+    world.ask("u2", "r2")
 
-        assert log.values("Deferrals") == [1, 1]
-        assert log.values("Deferrals", cause="throttled") == [1]
-        assert log.values("Deferrals", cause="paused") == [1]
-
-
-class TestCalls:
-    def test_are_counted_by_answer_and_timed(self, world: World, log: Log) -> None:
-        world.api.script("u2", answers(403))
-        world.api.script("u3", unanswered())
-        world.api.script("u4", never_sent())
-        for number in range(1, 5):
-            world.ask(f"u{number}", f"r{number}")
-
-        assert log.values("ApiCalls") == [1] * 4
-        assert [
-            log.values("ApiCalls", answer=answer) for answer in ("200", "403", "none", "never_sent")
-        ] == [[1]] * 4
-        assert log.values("ApiLatency") == [world.api.seconds * 1000] * 4
-        assert log.units()["ApiLatency"] == "Milliseconds"
-
-    def test_of_a_replaced_key_are_two(self, world: World, log: Log) -> None:
-        world.keys.current()
-        world.keys.secret = "another"
-        world.api.script("u1", answers(401))
-        world.ask("u1", "r1")
-
-        assert log.values("ApiCalls", answer="401") == [1]
-        assert log.values("ApiCalls", answer="200") == [1]
+    assert written.values("Deferrals", cause="connection_failed") == [1]
+    assert written.values("Deferrals", cause="no_answer") == [1]
 
 
-class TestTrouble:
-    def test_a_pause_is_counted(self, world: World, log: Log) -> None:
-        world.api.script("u1", answers(429, "7"))
-        world.ask("u1", "r1")
+def test_deferral_says_how_long_its_request_waits(world: World, written: Written) -> None:
+    message = world.message()
+    world.clock.advance(4_000)
+    world.api.script("u1", not_sent())
+    world.deliver(message)
 
-        assert log.values("QuotaPauses") == [1]
-
-    def test_the_breaker_is_open_and_closed_again(self, world: World, log: Log) -> None:
-        for number in range(10):
-            world.api.script(f"u{number}", answers(503))
-            world.ask(f"u{number}", f"r{number}")
-        world.clock.advance(30)
-        world.ask("u10", "r10")
-
-        assert log.values("BreakerOpenings") == [1]
-        assert log.values("BreakerState") == [1, 0]
-
-    def test_a_refused_key_is_no_outage(self, world: World, log: Log) -> None:
-        world.api.script("u1", answers(401))
-        world.ask("u1", "r1")
-
-        assert log.values("KeyRefusals") == [1]
-        assert log.values("BreakerState") == [1]
-        assert log.values("BreakerOpenings") == []
-
-    def test_a_secret_that_cannot_be_read_is_counted(self, world: World, log: Log) -> None:
-        world.keys.fail("read")
-        world.ask("u1", "r1")
-
-        assert log.values("SecretFailures") == [1]
-
-    def test_another_thing_that_fails_is_no_secret(self, world: World, log: Log) -> None:
-        world.ledger.fail("claim")
-        world.ask("u1", "r1")
-
-        assert log.values("SecretFailures") == []
+    assert written.values("WaitingAge") == [4_000.5]
 
 
-class TestSweeps:
-    def test_are_counted_with_what_they_found(self, log: Log) -> None:
-        world = SweepWorld(users=invited_users(3))
-        world.sweep()
+def test_bulk_that_waits_has_no_age(world: World, written: Written) -> None:
+    world.invoke({"user_ids": [f"u{number}" for number in range(11)]})
+    world.api.script("u0", not_sent())
+    world.deliver_copy()
 
-        assert log.values("SweepsEnded") == [1]
-        assert log.values("SweepFailures") == [0]
-        assert [
-            log.values(name) for name in ("SweepUsersFound", "SweepUsersDue", "SweepRequestsQueued")
-        ] == [[3]] * 3
+    assert written.values("Deferrals", cause="connection_failed") == [1]
+    assert written.values("WaitingAge") == []
 
-    def test_that_were_given_up_are_failures(self, log: Log) -> None:
-        world = SweepWorld(users=invited_users(3))
-        world.answers = [answered(403)]
-        world.sweep()
 
-        assert log.values("SweepFailures") == [1]
+def test_calls_are_counted_and_timed(world: World, written: Written) -> None:
+    world.api.script("u2", answers(403))
+    world.api.script("u3", no_answer())
+    world.api.script("u4", not_sent())
+    for number in range(1, 5):
+        world.ask(f"u{number}", f"r{number}")
+
+    assert sum(written.values("ApiCalls")) == 4
+    assert [
+        sum(written.values("ApiFailures", answer=answer))
+        for answer in ("403", "unknown", "not_sent")
+    ] == [1, 1, 1]
+    assert written.unit("ApiLatency") == "Milliseconds"
+
+
+def test_pause_is_counted_with_its_length(world: World, written: Written) -> None:
+    world.api.script("u1", answers(429, "1000"))
+    world.ask("u1", "r1")
+
+    assert written.values("QuotaPauses") == [1]
+    assert written.values("QuotaPauseSeconds") == [1_000]
+
+
+def test_outage_opens_breaker_and_success_closes_it(world: World, written: Written) -> None:
+    for number in range(10):
+        world.api.script(f"u{number}", not_sent())
+        world.ask(f"u{number}", f"r{number}")
+    assert written.values("BreakerOpenings") == [1]
+    world.deliver_all_copies()
+
+    assert written.values("BreakerState")[-1] == 0
+
+
+def test_refused_key_is_no_outage(world: World, written: Written) -> None:
+    world.api.script("u1", answers(401))
+    world.ask("u1", "r1")
+
+    assert written.values("KeyRefusals") == [1]
+    assert written.values("BreakerOpenings") == []
+
+
+@pytest.mark.parametrize("step", ["secret.read", "table.claim", "topic.publish"])
+def test_dependency_that_fails_is_counted(world: World, written: Written, step: str) -> None:
+    world.steps.fail(step)
+    world.ask()
+
+    assert written.values("DependencyFailures") == [1]

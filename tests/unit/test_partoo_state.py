@@ -1,3 +1,5 @@
+"""The rules of the fake Partoo server."""
+
 import json
 from typing import Any
 
@@ -182,7 +184,7 @@ class TestRouting:
         ("method", "target", "allowed"),
         [("GET", "/v2/user/u1/invite", "POST"), ("POST", "/v2/user/search", "GET")],
     )
-    def test_a_wrong_method_is_told_the_right_one(
+    def test_wrong_method_is_answered_with_the_right_one(
         self, state: PartooState, method: str, target: str, allowed: str
     ) -> None:
         _, answer = state.receive(Request(method, target, RIGHT_HEADERS))
@@ -256,7 +258,7 @@ class TestSearch:
 
         assert shown == hidden | {"business_ids": ["shop"]}
 
-    def test_never_shows_what_only_the_stand_in_knows(self, state: PartooState) -> None:
+    def test_shows_no_field_that_only_the_fake_server_has(self, state: PartooState) -> None:
         assert "forbidden" not in body(search(state))["users"][0]
 
     @pytest.mark.parametrize(
@@ -360,7 +362,7 @@ class TestChurn:
 
         assert state.users() == users
 
-    def test_leaves_the_list_alone_when_others_call(self, state: PartooState) -> None:
+    def test_other_calls_do_not_change_the_list(self, state: PartooState) -> None:
         users = state.users()
         state.set_churn(accepting=1, appearing=1)
         invite(state, "u001")
@@ -520,7 +522,7 @@ class TestScript:
             (Answer(email=False), False),
         ],
     )
-    def test_sends_an_email_for_a_200_and_a_late_drop_unless_told(
+    def test_sends_an_email_for_a_200_and_a_drop_after_it_by_default(
         self, state: PartooState, answer: Answer, email_sent: bool
     ) -> None:
         state.script("u1", [answer])
@@ -534,6 +536,19 @@ class TestScript:
 
         assert invite(state).status == 400
         assert last_call(state).too_soon
+
+    def test_late_email_opens_its_window_when_it_goes_out(
+        self, state: PartooState, clock: Clock
+    ) -> None:
+        state.script("u1", [Answer(acts_after=10)])
+        invite(state)
+        assert last_call(state).emailed_at == clock.now + 10
+
+        clock.now += 10 + 299
+        invite(state)
+        assert last_call(state).too_soon
+        clock.now += 1
+        assert invite(state).status == 200
 
     def test_shows_calls_that_come_too_soon(self, state: PartooState) -> None:
         state.script("u1", [Answer(), Answer(status=503)])
@@ -563,6 +578,11 @@ class TestAnswer:
         with pytest.raises(ValueError, match=str(status)):
             Answer(status=status)
 
+    @pytest.mark.parametrize("status", [100, 101, 200])
+    def test_has_interim_statuses_that_continue_the_connection(self, status: int) -> None:
+        with pytest.raises(ValueError, match=str(status)):
+            Answer(interim=(102, status))
+
 
 class TestUser:
     def test_has_a_status_that_the_vendor_has(self) -> None:
@@ -575,9 +595,7 @@ class TestUser:
 
 
 class TestLog:
-    def test_tells_everything_but_the_headers_values(
-        self, state: PartooState, clock: Clock
-    ) -> None:
+    def test_has_everything_but_the_headers_values(self, state: PartooState, clock: Clock) -> None:
         headers = (*RIGHT_HEADERS, ("User-Agent", "tester"), ("Accept", "*/*"))
         sequence, _ = state.receive(Request("POST", "/v2/user/%75%31/invite?a=b", headers))
         clock.now += 2
@@ -596,7 +614,7 @@ class TestLog:
                 content_type="application/json",
                 user_agent="tester",
                 status=200,
-                email_sent=True,
+                emailed_at=1_800_000_000.0,
                 too_soon=False,
                 headers=("Accept", "Content-Type", "User-Agent", "x-APIKey"),
             )

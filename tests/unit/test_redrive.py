@@ -1,4 +1,4 @@
-"""A redrive by the queue's own move task, as AWS answers."""
+"""A redrive with the message move task of SQS."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from local import redrive
-from local.redrive import NotRedrivenError
+from ops import redrive
+from ops.redrive import NotRedrivenError
 
 SOURCE, DESTINATION = "https://sqs/dead", "https://sqs/requests"
 
@@ -22,7 +22,7 @@ def sqs() -> Any:
 
 @pytest.fixture
 def answers(sqs: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """The answers that are yet to come; a task has been started."""
+    """Stubbed answers; a redrive asks for both ARNs first."""
     monkeypatch.setattr(redrive, "_POLL_SECONDS", 0)
     with Stubber(sqs) as stubber:
         for url, arn in ((SOURCE, "arn:dead"), (DESTINATION, "arn:requests")):
@@ -34,7 +34,7 @@ def answers(sqs: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
         yield stubber
 
 
-def test_the_queues_own_task_moves_the_messages_to_the_queue_that_is_named(
+def test_move_task_gets_source_and_destination_and_reports_its_count(
     sqs: Any, answers: Stubber
 ) -> None:
     _start(answers)
@@ -48,7 +48,7 @@ def test_the_queues_own_task_moves_the_messages_to_the_queue_that_is_named(
     answers.assert_no_pending_responses()
 
 
-def test_a_task_that_fails_is_told_with_its_reason(sqs: Any, answers: Stubber) -> None:
+def test_failed_move_task_raises_with_its_reason(sqs: Any, answers: Stubber) -> None:
     _start(answers)
     _task(answers, Status="FAILED", FailureReason="AccessDenied")
 

@@ -1,45 +1,75 @@
-"""The sweep's entrypoint: which order reaches the sweeper, and what is answered."""
+"""The sweep's entrypoint: which sweep request reaches the sweeper, and what is answered."""
 
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invitations.errors import InvalidOrderError, QueueUnavailableError
-from invitations.sweeper import Preview, PutOff
-from invitations.sweeps import Order, Summary, Sweep, Terms, summarize
-from tests.unit.test_app import ENVIRONMENT, NOW, Context
+from invitations.errors import ConfigurationError, QueueUnavailableError
+from invitations.records import UnsupportedEventError
+from invitations.sweeps.config import SweepConfig
+from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError, SweepRequest
+from tests.documents import REPOSITORY
 
+NOW = 1_800_000_000.0
+ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "PARTOO_BASE_URL": "https://api.example.com/v2",
+    "PARTOO_TIMEOUT_SECONDS": "10",
+    "REQUESTS_PER_MINUTE": "300",
+    "HISTORY_DAYS": "90",
+    "TABLE_NAME": "table",
+    "RESULT_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:results",
+    "API_KEY_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key",
+}
 SWEEP_ENVIRONMENT = ENVIRONMENT | {
     "SWEEP_MIN_AGE_HOURS": "72",
     "SWEEP_MAX_INVITES": "3",
     "SWEEP_MAX_USERS": "0",
-    "SWEEP_ROLES": "PUBLISHER,ORG_ADMIN",
+    "SWEEP_ROLES": "PUBLISHER,FRANCHISE_LEAD",
+    "SWEEP_ORG_IDS": "",
+    "SWEEP_FIRST_INVITATION": "true",
+    "BULK_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/bulk",
     "SWEEP_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/sweeps",
 }
-TERMS = Terms(72, 3, 0, ("PUBLISHER", "ORG_ADMIN"))
-SUMMARY = summarize(Sweep("sweep-1", TERMS, NOW), "completed", NOW + 1)
+CRITERIA = Criteria(72, 3, 0, ("PUBLISHER", "FRANCHISE_LEAD"))
+SUMMARY = {"status": "swept", "due": 7}
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+
+class Context(LambdaContext):
+    _function_name = _invoked_function_arn = "function"
+    _memory_limit_in_mb = 256
+    _aws_request_id = "i1"
+
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return 42_000
 
 
 @dataclass
 class RecordingSweeper:
-    outcome: Summary | PutOff | Exception = SUMMARY
-    orders: list[Order] = field(default_factory=list)
+    error: Exception | None = None
+    requests: list[SweepRequest] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
 
-    def sweep(self, order: Order, deadline: float) -> Summary | PutOff:
-        self.orders.append(order)
+    def sweep(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
+        self.requests.append(request)
         self.deadlines.append(deadline)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+        if self.error is not None:
+            raise self.error
+        return SUMMARY
 
-    def preview(self, order: Order, deadline: float) -> Preview:
-        return Preview(SUMMARY, [("u1", "due"), (None, "user_unreadable")])
+    def preview(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
+        return {"dry_run": request.dry_run}
 
 
 @pytest.fixture(scope="module")
@@ -59,80 +89,138 @@ def sweeper(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> RecordingSweepe
 
 
 def batch(*bodies: str) -> dict[str, Any]:
+    attributes = {
+        "SentTimestamp": "1",
+        "ApproximateFirstReceiveTimestamp": "1",
+        "ApproximateReceiveCount": "1",
+    }
     return {
-        "Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "body": body,
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:111122223333:sweeps",
+                "attributes": attributes,
+            }
+            for number, body in enumerate(bodies)
+        ]
     }
 
 
-def test_the_deployers_choice_is_what_an_order_does_not_say(
+def test_invocation_has_the_deployers_criteria_and_gets_the_summary(
     app: ModuleType, sweeper: RecordingSweeper
 ) -> None:
-    app.handler({}, Context())
-
-    assert sweeper.orders == [Order(TERMS, NOW)]
+    assert app.handler({}, Context()) == SUMMARY
+    assert sweeper.requests == [SweepRequest(CRITERIA, NOW)]
     assert sweeper.deadlines == [NOW + 42]
 
 
-def test_an_invocation_is_answered_with_the_summary(
-    app: ModuleType, sweeper: RecordingSweeper
-) -> None:
-    assert app.handler({}, Context()) == json.loads(SUMMARY.to_json())
-
-
-def test_an_invocation_is_told_that_it_was_put_off(
-    app: ModuleType, sweeper: RecordingSweeper
-) -> None:
-    sweeper.outcome = PutOff("sweep-1", "throttled", 30)
-
-    assert app.handler({}, Context()) == {
-        "status": "put_off",
-        "sweep_id": "sweep-1",
-        "cause": "throttled",
-        "delay_seconds": 30,
-    }
-
-
-def test_a_dry_run_is_answered_with_counts_and_users(
-    app: ModuleType, sweeper: RecordingSweeper
-) -> None:
-    answer = app.handler({"dry_run": True}, Context())
-
-    assert sweeper.orders == []
-    assert answer == {
-        **json.loads(SUMMARY.to_json()),
-        "dry_run": True,
-        "users": [
-            {"user_id": "u1", "due": True, "reason": "due"},
-            {"user_id": None, "due": False, "reason": "user_unreadable"},
-        ],
-    }
+def test_dry_run_is_previewed(app: ModuleType, sweeper: RecordingSweeper) -> None:
+    assert app.handler({"dry_run": True}, Context()) == {"dry_run": True}
+    assert sweeper.requests == []
 
 
 @pytest.mark.parametrize("event", [{"max_user": 1}, [], None, "sweep"])
-def test_an_invocation_that_makes_no_sense_is_an_error(
+def test_invocation_that_is_no_sweep_request_is_an_error(
     app: ModuleType, sweeper: RecordingSweeper, event: object
 ) -> None:
-    with pytest.raises(InvalidOrderError):
+    with pytest.raises(InvalidSweepRequestError):
         app.handler(event, Context())
 
 
-def test_orders_of_the_queue_are_carried_out(app: ModuleType, sweeper: RecordingSweeper) -> None:
-    answer = app.handler(batch('{"ordered_at": 1799999000.5, "failures": 2}'), Context())
+def test_array_of_records_is_an_error(app: ModuleType, sweeper: RecordingSweeper) -> None:
+    with pytest.raises(UnsupportedEventError):
+        app.handler(batch("{}")["Records"], Context())
 
-    assert answer == {"batchItemFailures": []}
-    assert sweeper.orders == [Order(TERMS, 1_799_999_000.5, failures=2)]
+
+def test_rescheduled_sweep_requests_are_carried_out(
+    app: ModuleType, sweeper: RecordingSweeper
+) -> None:
+    request = SweepRequest(CRITERIA, NOW - 900.5, delays=2, has_appointment=True)
+
+    assert app.handler(batch(request.to_json()), Context()) == {"batchItemFailures": []}
+    assert sweeper.requests == [request]
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[]", '{"max_users": -1}'])
-def test_an_order_of_the_queue_that_makes_no_sense_is_handed_back(
+def test_message_that_is_no_sweep_request_returns_to_its_queue(
     app: ModuleType, sweeper: RecordingSweeper, body: str
 ) -> None:
-    assert app.handler(batch(body), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    answer = app.handler(batch(body, "{}"), Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert len(sweeper.requests) == 1
 
 
-def test_an_order_that_can_not_even_be_put_off_is_handed_back(
+def test_message_of_a_sweep_that_cannot_be_rescheduled_returns_to_its_queue(
     app: ModuleType, sweeper: RecordingSweeper
 ) -> None:
-    sweeper.outcome = QueueUnavailableError("the queue is down")
+    sweeper.error = QueueUnavailableError("the queue is down")
 
-    assert app.handler(batch("{}"), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    answer = app.handler(batch("{}"), Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_configuration_is_read() -> None:
+    config = SweepConfig.from_environment(
+        SWEEP_ENVIRONMENT | {"SWEEP_ORG_IDS": "12,7,12", "SWEEP_FIRST_INVITATION": "false"}
+    )
+
+    assert config.criteria == Criteria(72, 3, 0, CRITERIA.roles, ("12", "7"), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SWEEP_MIN_AGE_HOURS", "-1"),
+        ("SWEEP_MAX_INVITES", "0"),
+        ("SWEEP_MAX_USERS", ""),
+        ("SWEEP_ROLES", "publisher"),
+        ("SWEEP_ORG_IDS", "1&page=2"),
+        ("SWEEP_ORG_IDS", ",".join(map(str, range(101)))),
+        ("SWEEP_FIRST_INVITATION", "no"),
+        ("BULK_QUEUE_URL", ""),
+        ("SWEEP_QUEUE_URL", ""),
+    ],
+)
+def test_malformed_configuration_is_refused_with_its_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        SweepConfig.from_environment(SWEEP_ENVIRONMENT | {name: value})
+
+
+def test_other_functions_load_nothing_of_sweeps_or_of_the_key_check() -> None:
+    program = """
+import sys
+import reinvite_user.app
+loaded = [name for name in sys.modules if "sweep" in name or "limited_call" in name]
+import sweep_invitations.app
+loaded += {"check_key", "invitations.key_check"} & sys.modules.keys()
+sys.exit(f"loaded: {loaded}" if loaded else 0)
+"""
+    queues = {
+        name: f"https://sqs.eu-west-1.amazonaws.com/111122223333/{name}"
+        for name in ("RETRY_QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "REQUEST_QUEUE_URL")
+    }
+    others = {
+        "INVITE_WINDOW_SECONDS": "300",
+        "MAX_ATTEMPTS": "10",
+        "USER_DAILY_LIMIT": "5",
+        "USER_ID_PATH": "detail.user_id",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY / "functions",
+        env=SWEEP_ENVIRONMENT | queues | others,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_sample_events_are_sweep_requests(app: ModuleType, sweeper: RecordingSweeper) -> None:
+    for path in sorted((REPOSITORY / "events").glob("*sweep*.json")):
+        app.handler(json.loads(path.read_text(encoding="utf-8")), Context())

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from local.tail import row
+from ops.tail import row
 
 
-def test_a_result_is_shown_with_its_request_and_its_user() -> None:
+def test_result_has_its_request_and_its_user() -> None:
     result = {
         "occurred_at": "2026-11-24T10:00:00.000Z",
         "status": "sent",
@@ -20,13 +20,13 @@ def test_a_result_is_shown_with_its_request_and_its_user() -> None:
     assert row(json.dumps(result)) == ["2026-11-24T10:00:00.000Z", "sent", "invited", "r1", "u1"]
 
 
-def test_a_result_may_have_no_user() -> None:
+def test_result_without_a_user_has_an_empty_cell() -> None:
     result = {"status": "invalid", "reason": "user_id_missing", "request_id": "r", "user_id": None}
 
     assert row(json.dumps(result)) == ["", "invalid", "user_id_missing", "r", ""]
 
 
-def test_a_sweep_is_shown_with_its_counts() -> None:
+def test_sweep_summary_has_its_counts() -> None:
     summary = {
         "occurred_at": "2026-11-24T10:00:00.000Z",
         "status": "swept",
@@ -41,5 +41,5 @@ def test_a_sweep_is_shown_with_its_counts() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '"text"'])
-def test_what_others_publish_is_shown_as_it_is(body: str) -> None:
+def test_message_in_another_format_is_printed_unchanged(body: str) -> None:
     assert row(body) == ["", "foreign", "", "", body]

@@ -1,0 +1,184 @@
+"""The queues that the application writes to.
+
+A deferred message goes to the retry queue, or, when it is bulk, to the bulk queue; a failed or
+invalid one goes to the dead-letter queue. Its body stays as it came. Beside it travel the
+application's attributes, the trace header, and as many of the sender's attributes as fit.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from invitations.batcher import Batcher
+from invitations.errors import QueueUnavailableError
+from invitations.messages import MAX_DELAY_SECONDS, Message, RetryState
+from invitations.observability import logger
+from invitations.results import Result
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+RETRY_STATE_ATTRIBUTE = "retry_state"
+REQUEST_ID_ATTRIBUTE = "request_id"
+SOURCE_ATTRIBUTE = "source"
+OWN_ATTRIBUTES = {
+    RETRY_STATE_ATTRIBUTE,
+    REQUEST_ID_ATTRIBUTE,
+    SOURCE_ATTRIBUTE,
+    "status",
+    "reason",
+    "detail",
+}
+
+# Of W3C's trace context: what else is dropped, a trace stays whole.
+_TRACE_ATTRIBUTES = ("traceparent", "tracestate")
+
+MOST_AT_ONCE = 10
+MOST_ATTRIBUTES = 10
+MOST_BYTES_AT_ONCE = 256 * 1024
+"""In one call: what SQS took before it took more, so that it is safe wherever this runs."""
+
+Entry = Mapping[str, Any]
+"""A message as SendMessageBatch takes it, but for its `Id`."""
+
+
+class MessageQueue:
+    """One queue; threads send together. Every method raises QueueUnavailableError."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+        self.name = url.rpartition("/")[2]
+        self._batcher: Batcher[Entry, str | None] = Batcher(self._send, MOST_AT_ONCE)
+
+    def defer(self, message: Message, state: RetryState, delay_seconds: int) -> None:
+        """Put a copy of a message on the queue, to arrive after a delay."""
+        delay = min(max(delay_seconds, 0), MAX_DELAY_SECONDS)
+        self._ask({**_copy(message, _state_texts(state)), "DelaySeconds": delay})
+
+    def keep(self, message: Message, result: Result) -> None:
+        """Put a copy of a failed or invalid message on the queue, with the reason."""
+        texts = {
+            REQUEST_ID_ATTRIBUTE: result.request_id,
+            SOURCE_ATTRIBUTE: result.source,
+            "status": result.status,
+            "reason": result.reason,
+            "detail": result.detail or result.reason,
+        }
+        self._ask(_copy(message, texts))
+
+    def send(self, requests: Sequence[tuple[str, RetryState]]) -> None:
+        """Put new requests on the queue, bodies with their states.
+
+        Some of them may be on the queue when it raises.
+        """
+        for start in range(0, len(requests), MOST_AT_ONCE):
+            refusals = self._send(
+                [
+                    {"MessageBody": body, "MessageAttributes": _texts(_state_texts(state))}
+                    for body, state in requests[start : start + MOST_AT_ONCE]
+                ]
+            )
+            for refusal in filter(None, refusals):
+                raise _unavailable(refusal)
+
+    def send_text(self, body: str, delay_seconds: int) -> None:
+        """Put a message without attributes on the queue, to arrive after a delay."""
+        self._ask({"MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)})
+
+    def _ask(self, entry: Entry) -> None:
+        refusal = self._batcher.ask(entry)
+        if refusal is not None:
+            raise _unavailable(refusal)
+
+    def _send(self, entries: Sequence[Entry]) -> Sequence[str | None]:
+        """For each entry why it was not taken, or None."""
+        numbered: list[Any] = [{**entry, "Id": str(n)} for n, entry in enumerate(entries)]
+        refusals: dict[str, str] = {}
+        for together in _within_size(numbered):
+            refusals |= self._send_batch(together)
+        return [refusals.get(entry["Id"]) for entry in numbered]
+
+    def _send_batch(
+        self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
+    ) -> dict[str, str]:
+        try:
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+        except (BotoCoreError, ClientError) as error:
+            return {entry["Id"]: str(error) for entry in entries}
+        taken = {entry["Id"] for entry in answer.get("Successful", [])}
+        codes = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
+        return {
+            entry["Id"]: codes.get(entry["Id"], "it did not say why")
+            for entry in entries
+            if entry["Id"] not in taken
+        }
+
+
+def _state_texts(state: RetryState) -> dict[str, str]:
+    # The request's name and source stay readable when SQS itself moves the message to the
+    # dead-letter queue, from where a redrive believes no retry state.
+    return {
+        RETRY_STATE_ATTRIBUTE: state.to_json(),
+        REQUEST_ID_ATTRIBUTE: state.request_id,
+        SOURCE_ATTRIBUTE: state.source,
+    }
+
+
+def _copy(message: Message, texts: Mapping[str, str]) -> dict[str, Any]:
+    attributes = _texts(texts)
+    room = MOST_ATTRIBUTES - len(attributes)
+    names = sorted(message.attributes, key=lambda name: name not in _TRACE_ATTRIBUTES)
+    attributes |= {name: _as_sent(message.attributes[name]) for name in names[:room]}
+    if names[room:]:
+        logger.warning(
+            "message attributes dropped",
+            extra={"message_id": message.message_id, "dropped": names[room:]},
+        )
+    entry: dict[str, Any] = {"MessageBody": message.body, "MessageAttributes": attributes}
+    if message.trace_header:
+        entry["MessageSystemAttributes"] = _texts({"AWSTraceHeader": message.trace_header})
+    return entry
+
+
+def _texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
+
+
+def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
+    """An attribute as a function receives it, in the form in which SQS takes it."""
+    sent: dict[str, Any] = {"DataType": attribute["dataType"]}
+    if attribute.get("binaryValue") is not None:
+        return {**sent, "BinaryValue": base64.b64decode(attribute["binaryValue"])}
+    return {**sent, "StringValue": attribute["stringValue"]}
+
+
+def _within_size(entries: Sequence[Any]) -> Iterator[list[Any]]:
+    """As many together as one call may have."""
+    together: list[Any] = []
+    size = 0
+    for entry in entries:
+        entry_size = _size(entry)
+        if together and size + entry_size > MOST_BYTES_AT_ONCE:
+            yield together
+            together, size = [], 0
+        together.append(entry)
+        size += entry_size
+    if together:
+        yield together
+
+
+def _size(entry: Entry) -> int:
+    """Bytes that SQS counts: the body and each attribute's name, type and value."""
+    size = len(entry["MessageBody"].encode(errors="surrogatepass"))
+    for name, value in entry.get("MessageAttributes", {}).items():
+        texts = name + value["DataType"] + value.get("StringValue", "")
+        size += len(texts.encode(errors="surrogatepass")) + len(value.get("BinaryValue", b""))
+    return size
+
+
+def _unavailable(why: str) -> QueueUnavailableError:
+    return QueueUnavailableError(f"a queue did not take a message: {why}")

@@ -1,0 +1,88 @@
+"""Records of an SQS event, read as messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from invitations.messages import Message, Pace, RetryState
+from invitations.queues import (
+    OWN_ATTRIBUTES,
+    REQUEST_ID_ATTRIBUTE,
+    RETRY_STATE_ATTRIBUTE,
+    SOURCE_ATTRIBUTE,
+)
+from invitations.requests import usable_id
+from invitations.results import Source
+
+_ALWAYS_THERE = ("messageId", "body", "attributes", "eventSourceARN")
+_ATTRIBUTES = ("SentTimestamp", "ApproximateFirstReceiveTimestamp", "ApproximateReceiveCount")
+
+
+class UnsupportedEventError(Exception):
+    """The function was invoked with records that it must not report as carried out."""
+
+
+def is_batch(event: Any) -> bool:
+    """Whether an event is a batch of SQS.
+
+    Raises UnsupportedEventError for one that lacks what SQS always sends, and for a bare array of
+    records, whose sender would take any answer for success.
+    """
+    if isinstance(event, list) and any(isinstance(each, dict) and "body" in each for each in event):
+        raise UnsupportedEventError(
+            "The event is an array of records, as EventBridge Pipes send it; let the pipe send to "
+            "the request queue."
+        )
+    match event:
+        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
+            for record in records:
+                _check(record)
+            return True
+    return False
+
+
+def _check(record: Any) -> None:
+    given = record if isinstance(record, dict) else {}
+    attributes = given.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    missing = [name for name in _ALWAYS_THERE if name not in given]
+    missing += [f"attributes.{name}" for name in _ATTRIBUTES if name not in attributes]
+    if missing:
+        raise UnsupportedEventError(
+            f"A record of the SQS event has no {', '.join(missing)}, which SQS always sends; send "
+            "the message to the request queue, or invoke the function with the request itself."
+        )
+
+
+def message_of(record: SQSRecord, retry_queue_name: str, bulk_queue_name: str) -> Message:
+    """The message in a record; a retry state is believed from the application's own queues alone.
+
+    Raises what RetryState.from_json raises for a state that cannot be read.
+    """
+    attributes = record.attributes
+    given: Mapping[str, Any] = record.raw_event.get("messageAttributes") or {}
+    source = _text(given, SOURCE_ATTRIBUTE)
+    queue_name = record.event_source_arn.rpartition(":")[2]
+    state = None
+    if queue_name in (retry_queue_name, bulk_queue_name) and RETRY_STATE_ATTRIBUTE in given:
+        state = RetryState.from_json(given[RETRY_STATE_ATTRIBUTE]["stringValue"])
+    return Message(
+        message_id=record.message_id,
+        body=record.body,
+        source=Source.SQS,
+        sent_at=int(attributes.sent_timestamp) / 1000,
+        received_at=int(attributes.approximate_first_receive_timestamp) / 1000,
+        receive_count=int(attributes.approximate_receive_count),
+        pace=Pace.BULK if queue_name == bulk_queue_name else Pace.EVENT,
+        retry_state=state,
+        request_id=usable_id(_text(given, REQUEST_ID_ATTRIBUTE)),
+        original_source=source if source in list(Source) else None,
+        attributes={name: each for name, each in given.items() if name not in OWN_ATTRIBUTES},
+        trace_header=attributes.aws_trace_header,
+    )
+
+
+def _text(attributes: Mapping[str, Any], name: str) -> Any:
+    attribute = attributes.get(name)
+    return attribute.get("stringValue") if isinstance(attribute, dict) else None

@@ -1,0 +1,1 @@
+"""Sweeps: searches for users who are still invited. Only the function that sweeps loads them."""

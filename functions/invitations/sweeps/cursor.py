@@ -1,0 +1,162 @@
+"""How the vendor's list of invited users is read while it changes. No AWS, no clock.
+
+The list is read in the order of e-mail addresses, from its end to its beginning, in pages that
+overlap: each page begins before the first user of the previous page and must show one of its users.
+Everybody between has then been read, however many users left the list or were added meanwhile.
+
+    list    a b c d e f g h i j k l
+                          └─ 1st ──┘
+                    └─ 2nd ──┘
+            └─ 3rd ──┘                  shows e, as the 2nd page did
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
+
+from invitations.requests import read_user_id
+from invitations.shapes import FieldError
+
+LARGEST_PAGE = 100
+_SMALLEST_PAGE = 51
+
+# A list of n users has at most n/51 pages; as many again when it moves while it is read.
+_MOST_SEARCHES, _USERS_PER_SEARCH = 100, 25
+
+# Neither milliseconds nor numbers too large to calculate with.
+_MAX_EPOCH_SECONDS = 10**11
+
+
+class UnreadableAnswerError(Exception):
+    """The answers to the searches do not make a list; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Pages count from 1, positions from 0; `end` is the first position behind the page."""
+
+    number: int = 1
+    size: int = LARGEST_PAGE
+
+    @property
+    def start(self) -> int:
+        return (self.number - 1) * self.size
+
+    @property
+    def end(self) -> int:
+        return self.number * self.size
+
+    @classmethod
+    def up_to(cls, position: int) -> "Page":
+        """The page that shows a position, and as much as possible of what comes before it."""
+        sizes = range(LARGEST_PAGE, _SMALLEST_PAGE - 1, -1)
+        size = max(sizes, key=lambda size: position % size)
+        return cls(position // size + 1, size)
+
+
+@dataclass(frozen=True)
+class FoundUser:
+    """An entry of the list; without `created_at` it says too little to invite anybody."""
+
+    user_id: str | None
+    status: str = ""
+    role: str = ""
+    disabled: bool = False
+    sso_only: bool = False
+    created_at: float | None = None
+    """Epoch seconds."""
+    org_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The answer to a search: how many users it finds, and those on the page."""
+
+    count: int
+    users: Sequence[FoundUser]
+
+
+def read_listing(body: str, page: Page) -> Listing:
+    """Raises UnreadableAnswerError when the answer is no list of users, or contradicts itself."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnreadableAnswerError("The answer to the search is not JSON.") from None
+    match document:
+        case {"count": int(count), "users": list(users)} if count >= 0:
+            shown, last = document.get("page", page.number), document.get("max_page")
+        case _:
+            raise UnreadableAnswerError("The answer to the search has no count or no users.")
+    expected = min(max(count - page.start, 0), page.size)
+    if shown != page.number or len(users) != expected:
+        raise UnreadableAnswerError(
+            f"The API counts {count} users, so page {page.number} ({page.size} a page) has to "
+            f"show {expected}; it shows {len(users)} as page {shown!r:.20}. If it limits what a "
+            "search finds, sweep one role after another."
+        )
+    if isinstance(last, int) and not (last - 1) * page.size <= count <= last * page.size:
+        raise UnreadableAnswerError(
+            f"The API counts {count} users, and calls page {last} the last ({page.size} a page)."
+        )
+    return Listing(count, [_user(each) for each in users])
+
+
+def _user(entry: Any) -> FoundUser:
+    try:
+        user_id = read_user_id(entry.get("id"))
+    except (FieldError, AttributeError):
+        return FoundUser(None)
+    match entry:
+        case {
+            "status": str(status),
+            "role": str(role),
+            "disabled": bool(disabled),
+            "sso_only": bool(sso_only),
+            "created_at": int(created_at) | float(created_at),
+        } if not isinstance(created_at, bool) and 0 <= created_at < _MAX_EPOCH_SECONDS:
+            org_id = None if entry.get("org_id") is None else str(entry["org_id"])
+            return FoundUser(user_id, status, role, disabled, sso_only, created_at, org_id)
+    return FoundUser(user_id)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a list has been read."""
+
+    position: int | None = None
+    """What the next page has to show; None: the list's length is unknown."""
+    seen: tuple[str, ...] = ()
+    """The users of the latest page, one of whom the next page has to show."""
+    searches_left: int = _MOST_SEARCHES
+    has_ended: bool = False
+
+    @property
+    def page(self) -> Page:
+        return Page() if self.position is None else Page.up_to(self.position)
+
+    def advance(self, listing: Listing) -> tuple["Cursor", Sequence[FoundUser]]:
+        """The cursor after an answer, and the users who had not been seen.
+
+        Raises UnreadableAnswerError when the list takes far more searches than its length.
+        """
+        page, seen = self.page, set(self.seen)
+        if self.searches_left == 0:
+            raise UnreadableAnswerError(
+                "The list grows, or its order changes, faster than it can be read: it took more "
+                f"than {_MOST_SEARCHES} searches beside one for each {_USERS_PER_SEARCH} users."
+            )
+        after = replace(self, searches_left=self.searches_left - 1)
+        if self.position is None and listing.count >= page.end:
+            # One position behind the last user: somebody there would contradict the count.
+            left = _MOST_SEARCHES + listing.count // _USERS_PER_SEARCH
+            return replace(after, position=listing.count, searches_left=left), ()
+        unseen = list(takewhile(lambda user: user.user_id not in seen, listing.users))
+        if len(unseen) == len(listing.users) and listing.count > page.end:
+            # Users were added: those of the latest page have moved behind this one.
+            return replace(after, position=min(page.end, listing.count)), ()
+        user_ids = tuple(user.user_id for user in listing.users if user.user_id is not None)
+        has_ended = page.start == 0
+        after = replace(after, position=page.start, seen=user_ids or self.seen, has_ended=has_ended)
+        return after, unseen

@@ -1,0 +1,176 @@
+"""A sweep: how far it is, and what it has found. No AWS, no clock; times are epoch seconds."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from invitations.results import SCHEMA_VERSION, iso
+from invitations.sweeps.criteria import DUE, KNOWN_ROLES, Criteria, SweepRequest
+from invitations.sweeps.cursor import Cursor
+
+LEASE_SECONDS = 60.0
+"""How long other executions leave a sweep alone: longer than a page takes without trouble."""
+
+SWEPT, FAILED = "swept", "sweep_failed"
+
+_MOST_UNKNOWN_ROLES = 20
+_NUMBERS = ("found", "due", "pages", "never_invited_here")
+_DISTRIBUTIONS = ("skipped", "invitations", "unknown_roles")
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """What has come of one organisation; `status` is None until it ends."""
+
+    org_id: str | None
+    """None: the key's own."""
+    status: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    http_status: int | None = None
+    """Of the answer that ended it."""
+    found: int = 0
+    due: int = 0
+    pages: int = 0
+    never_invited_here: int = 0
+    """Users who are due, or would be with `first_invitation`, and were never invited here."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    invitations: Mapping[str, int] = field(default_factory=dict)
+    """How many of those found have been invited never, once, twice and so on."""
+    unknown_roles: Mapping[str, int] = field(default_factory=dict)
+
+    def with_user(self, verdict: str, role: str, invitations: int) -> "Organisation":
+        """With one more user, who has been invited so often."""
+        is_due, unknown_roles = verdict == DUE, self.unknown_roles
+        if role not in {"", *KNOWN_ROLES} and len(unknown_roles) < _MOST_UNKNOWN_ROLES:
+            unknown_roles = _one_more(unknown_roles, role[:50])
+        is_first = verdict == "never_invited_here" or (is_due and invitations == 0)
+        return replace(
+            self,
+            found=self.found + 1,
+            due=self.due + is_due,
+            never_invited_here=self.never_invited_here + is_first,
+            skipped=self.skipped if is_due else _one_more(self.skipped, verdict),
+            invitations=_one_more(self.invitations, str(invitations)),
+            unknown_roles=unknown_roles,
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep under way or ended; the last of its organisations is the one that is read."""
+
+    sweep_id: str
+    criteria: Criteria
+    started_at: float
+    organisations: tuple[Organisation, ...]
+    cursor: Cursor = field(default_factory=Cursor)
+    lease_holder: str | None = None
+    leased_until: float = 0.0
+    ended_at: float | None = None
+    """When the summary was published."""
+
+    @classmethod
+    def begin(cls, sweep_id: str, criteria: Criteria, now: float) -> "Sweep":
+        return cls(sweep_id, criteria, now, (Organisation(next(iter(criteria.org_ids), None)),))
+
+    @property
+    def current(self) -> Organisation:
+        return self.organisations[-1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left but to publish the summary."""
+        return self.current.status is not None
+
+    @property
+    def decisive(self) -> Organisation:
+        """The first organisation that failed, or the last."""
+        failed = (each for each in self.organisations if each.status == FAILED)
+        return next(failed, self.current)
+
+    def has_room(self, organisation: Organisation) -> bool:
+        """Whether `max_users` allows one more, with this as the current organisation."""
+        due = organisation.due + sum(each.due for each in self.organisations[:-1])
+        return self.criteria.max_users == 0 or due < self.criteria.max_users
+
+    def leased(self, holder: str | None, until: float) -> "Sweep":
+        return replace(self, lease_holder=holder, leased_until=until)
+
+    def answers(self, request: SweepRequest) -> bool:
+        """Whether the sweep ended well after it was asked for with the same criteria."""
+        has_ended = self.ended_at is not None and self.ended_at > request.asked_at
+        return has_ended and self.criteria == request.criteria and self.decisive.status == SWEPT
+
+    def with_page(self, organisation: Organisation, cursor: Cursor) -> "Sweep":
+        """With one more page of the current organisation."""
+        after = replace(self, organisations=(*self.organisations[:-1], organisation), cursor=cursor)
+        if not self.has_room(organisation):
+            return after.organisation_ended(SWEPT, "max_users_reached")
+        return after.organisation_ended(SWEPT, "completed") if cursor.has_ended else after
+
+    def organisation_ended(
+        self, status: str, reason: str, detail: str | None = None, http_status: int | None = None
+    ) -> "Sweep":
+        """Continue with the next organisation, if there is one and room."""
+        ended = replace(
+            self.current, status=status, reason=reason, detail=detail, http_status=http_status
+        )
+        following = self.criteria.org_ids[len(self.organisations) :][:1]
+        if not self.has_room(ended):
+            following = ()
+        organisations = (*self.organisations[:-1], ended, *map(Organisation, following))
+        return replace(self, organisations=organisations, cursor=Cursor())
+
+    def summary(self, now: float, *, dry_run: bool = False) -> dict[str, Any]:
+        """What the sweep came to, all organisations together and each by itself."""
+        end, every = self.decisive, self.organisations
+        totals: dict[str, Any] = {
+            name: sum(getattr(each, name) for each in every) for name in _NUMBERS
+        }
+        for name in _DISTRIBUTIONS:
+            total: Counter[str] = Counter()
+            for each in every:
+                total.update(getattr(each, name))
+            totals[name] = dict(sorted(total.items()))
+        named = {role: 0 for role in self.criteria.roles if role not in KNOWN_ROLES}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "sweep_id": self.sweep_id,
+            "status": end.status,
+            "reason": end.reason,
+            "detail": end.detail,
+            "http_status": end.http_status,
+            **totals,
+            "queued": 0 if dry_run else totals["due"],
+            "unknown_roles": named | totals["unknown_roles"],
+            "organisations": [asdict(each) for each in every],
+            "seconds": round(now - self.started_at, 3),
+            "started_at": iso(self.started_at),
+            "occurred_at": iso(now),
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Sweep":
+        """Read a stored sweep; fields that a newer version added are left out."""
+        stored = _known(cls, json.loads(text))
+        stored["criteria"] = Criteria(**_known(Criteria, stored["criteria"]))
+        stored["cursor"] = Cursor(**_known(Cursor, stored["cursor"]))
+        stored["organisations"] = tuple(
+            Organisation(**_known(Organisation, each)) for each in stored["organisations"]
+        )
+        return cls(**stored)
+
+
+def _one_more(numbers: Mapping[str, int], name: str) -> Mapping[str, int]:
+    return {**numbers, name: numbers.get(name, 0) + 1}
+
+
+def _known(cls: Any, document: Mapping[str, Any]) -> dict[str, Any]:
+    known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+    return {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}

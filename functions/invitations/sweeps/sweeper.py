@@ -1,0 +1,245 @@
+"""One sweep, from the end of the vendor's list to its beginning, a page at a time.
+
+The requests of a page are on the queue before the page's checkpoint is written. Each is named after
+the sweep and the user: a page that is read again, because an execution died, asks for nothing new.
+"""
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from invitations.errors import DependencyUnavailableError, TableUnavailableError
+from invitations.ledger import Ledger
+from invitations.limited_call import LimitedCaller
+from invitations.limiter_state import Wait
+from invitations.messages import RetryState, delay_seconds
+from invitations.observability import count, log_dependency, logger
+from invitations.outcomes import Answered
+from invitations.partoo import PartooApi
+from invitations.queues import MessageQueue
+from invitations.results import Source, Status, derived_request_id
+from invitations.sweeps.criteria import DUE, SweepRequest
+from invitations.sweeps.cursor import Cursor, FoundUser, UnreadableAnswerError, read_listing
+from invitations.sweeps.store import SweepStore
+from invitations.sweeps.sweep import FAILED, LEASE_SECONDS, Sweep
+from invitations.table import Item
+from invitations.topic import ResultTopic
+
+# With backoff between them, more than an hour.
+_MAX_DELAYS, _MORE_DELAYS = 12, 3
+_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 5.0, 900.0
+_SHOWN_USERS = 100
+
+_REFUSED = "The API refused the search; check that the key may list the organisation's users."
+_DELAYED = f"The sweep was rescheduled {_MAX_DELAYS} times without a page being read."
+
+Answer = Mapping[str, Any]
+"""What an invocation is answered: a summary, or that the sweep was rescheduled."""
+
+Verdicts = list[tuple[FoundUser, str]]
+
+
+@dataclass
+class _DelayedError(Exception):
+    """The sweep cannot continue before `until` (epoch seconds)."""
+
+    cause: str
+    until: float
+    has_appointment: bool = False
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    caller: LimitedCaller
+    api: PartooApi
+    ledger: Ledger
+    store: SweepStore
+    bulk_queue: MessageQueue
+    sweep_queue: MessageQueue
+    topic: ResultTopic
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    rng: random.Random = field(default_factory=random.Random)
+
+    def sweep(self, request: SweepRequest, deadline: float) -> Answer:
+        """Carry a sweep on until it ends or `deadline` (epoch seconds) is near.
+
+        Raises DependencyUnavailableError when it can neither continue nor be rescheduled.
+        """
+        holder = self.new_id()
+        while True:
+            (sweep, item), now = self.store.read(), self.clock()
+            if sweep is not None and sweep.answers(request):
+                return sweep.summary(sweep.ended_at or now)
+            if sweep is None or sweep.ended_at is not None:
+                sweep = Sweep.begin(self.new_id(), request.criteria, now)
+            elif now < sweep.leased_until and sweep.lease_holder != holder:
+                delay = _DelayedError("lease_taken", sweep.leased_until + 1)
+                return self._reschedule(request, delay, None)
+            sweep = sweep.leased(holder, now + LEASE_SECONDS)
+            leased = self.store.write(sweep, item)
+            if leased is None:
+                continue
+            answer = self._carry_on(sweep, leased, request, deadline)
+            # A sweep by other criteria that was left undone comes first.
+            if sweep.criteria == request.criteria or answer["status"] == "rescheduled":
+                return answer
+
+    def preview(self, request: SweepRequest, deadline: float) -> Answer:
+        """Judge every user, and request nothing."""
+        sweep, verdicts = Sweep.begin("dry-run", request.criteria, self.clock()), Verdicts()
+        while not sweep.is_over:
+            try:
+                sweep, found = self._read_page(sweep, request, deadline)
+                verdicts += found[: _SHOWN_USERS - len(verdicts)]
+            except (_DelayedError, DependencyUnavailableError) as error:
+                sweep = sweep.organisation_ended(FAILED, error.cause)
+        users = [
+            {"user_id": user.user_id, "due": verdict == DUE, "reason": verdict}
+            for user, verdict in verdicts
+        ]
+        return sweep.summary(self.clock(), dry_run=True) | {"dry_run": True, "users": users}
+
+    def _carry_on(self, sweep: Sweep, item: Item, request: SweepRequest, deadline: float) -> Answer:
+        while not sweep.is_over:
+            try:
+                after, verdicts = self._read_page(sweep, request, deadline)
+                self._request_invitations(sweep, verdicts)
+                request = replace(request, delays=0, has_appointment=False)
+            except (_DelayedError, DependencyUnavailableError) as error:
+                if isinstance(error, DependencyUnavailableError):
+                    log_dependency({"sweep_id": sweep.sweep_id}, error)
+                    error = _DelayedError(error.cause, self.clock())
+                if request.delays < _MAX_DELAYS:
+                    with suppress(TableUnavailableError):
+                        # Or other executions wait for the lease's end.
+                        self.store.write(sweep.leased(None, 0), item)
+                    request = replace(request, delays=request.delays + 1)
+                    return self._reschedule(request, error, sweep.sweep_id)
+                after = sweep.organisation_ended(FAILED, error.cause, _DELAYED)
+                # The next organisation gets a few of its own.
+                request = replace(request, delays=_MAX_DELAYS - _MORE_DELAYS)
+            after = after.leased(sweep.lease_holder, self.clock() + LEASE_SECONDS)
+            checkpoint = self.store.write(after, item)
+            if checkpoint is None:
+                # This execution was so slow that another one took the lease.
+                delay = _DelayedError("lease_taken", self.clock() + LEASE_SECONDS)
+                return self._reschedule(request, delay, sweep.sweep_id)
+            sweep, item = after, checkpoint
+        return self._end(sweep, item)
+
+    def _read_page(
+        self, sweep: Sweep, request: SweepRequest, deadline: float
+    ) -> tuple[Sweep, Verdicts]:
+        """The sweep after its next page, and the verdict on each user who had not been seen.
+
+        Raises _DelayedError or DependencyUnavailableError when there is no answer.
+        """
+        page = sweep.cursor.page
+        query = {
+            "status": "invited",
+            "disabled": "False",
+            "display_business_ids": "False",
+            "order_by": "email",
+            "page": str(page.number),
+            "per_page": str(page.size),
+        }
+        if sweep.criteria.roles:
+            query["role"] = ",".join(sweep.criteria.roles)
+        if sweep.current.org_id is not None:
+            query["org_id"] = sweep.current.org_id
+        called = self.caller.call(
+            "search",
+            lambda api_key: self.api.search(query, api_key),
+            {"sweep_id": sweep.sweep_id},
+            deadline,
+            has_appointment=request.has_appointment,
+            page=page.number,
+        )
+        if isinstance(called, Wait):
+            raise _DelayedError(called.cause, called.until, called.has_appointment)
+        response, outcome = called
+        if outcome.status == Status.REJECTED:
+            status = outcome.http_status
+            return sweep.organisation_ended(FAILED, "search_refused", _REFUSED, status), []
+        if outcome.cause is not None:
+            until = self.clock() + (outcome.retry_after_seconds or 0)
+            raise _DelayedError(outcome.cause, until)
+        try:
+            body = response.body if isinstance(response, Answered) else ""
+            cursor, users = sweep.cursor.advance(read_listing(body, page))
+        except UnreadableAnswerError as error:
+            status = outcome.http_status
+            return sweep.organisation_ended(FAILED, "answer_unreadable", str(error), status), []
+        return self._judge(sweep, users, cursor)
+
+    def _judge(
+        self, sweep: Sweep, users: Sequence[FoundUser], cursor: Cursor
+    ) -> tuple[Sweep, Verdicts]:
+        pairs = [
+            (user.user_id or "", derived_request_id(sweep.sweep_id, user.user_id)) for user in users
+        ]
+        organisation = replace(sweep.current, pages=sweep.current.pages + 1)
+        verdicts = Verdicts()
+        for user, (_, request_id), seen in zip(
+            users, pairs, self.ledger.read_many(pairs), strict=True
+        ):
+            if not sweep.has_room(organisation):
+                break
+            record = seen.user.with_open_claim_counted()
+            verdict = sweep.criteria.verdict(user, organisation.org_id, record, self.clock())
+            if seen.ending is not None or seen.user.claim_of(request_id) is not None:
+                # Requested by an execution that died before it wrote this page's checkpoint.
+                verdict = DUE
+            invitations = record.sent_count + record.maybe_sent_count
+            organisation = organisation.with_user(verdict, user.role, invitations)
+            verdicts.append((user, verdict))
+        return sweep.with_page(organisation, cursor), verdicts
+
+    def _request_invitations(self, sweep: Sweep, verdicts: Verdicts) -> None:
+        requests = []
+        for user, verdict in verdicts:
+            if verdict == DUE:
+                state = RetryState(
+                    derived_request_id(sweep.sweep_id, user.user_id),
+                    Source.SWEEP,
+                    # However often the page is read: what is asked for later would be a redrive.
+                    asked_at=sweep.started_at,
+                    criteria=sweep.criteria.of_requests,
+                )
+                body = {"user_id": user.user_id, "correlation_id": sweep.sweep_id}
+                requests.append((json.dumps(body), state))
+        self.bulk_queue.send(requests)
+
+    def _end(self, sweep: Sweep, item: Item) -> Answer:
+        """Publish the summary; again, if an execution died before it could write that it had."""
+        now = self.clock()
+        summary = sweep.summary(now)
+        self.topic.publish_summary(summary)
+        self.store.write(replace(sweep, ended_at=now), item)
+        has_failed = summary["status"] == FAILED
+        (logger.error if has_failed else logger.info)("sweep ended", extra=summary)
+        count("SweepsEnded")
+        count("SweepFailures", int(has_failed))
+        count("SweepUsersFound", summary["found"])
+        count("SweepUsersDue", summary["due"])
+        count("SweepRequestsQueued", summary["queued"])
+        return summary
+
+    def _reschedule(
+        self, request: SweepRequest, delay: _DelayedError, sweep_id: str | None
+    ) -> Answer:
+        ceiling = min(_BACKOFF_SECONDS * 2.0**request.delays, _MAX_BACKOFF_SECONDS)
+        wait_seconds = max(delay.until - self.clock(), ceiling * self.rng.uniform(0.5, 1))
+        seconds = delay_seconds(wait_seconds, self.rng)
+        waiting = replace(request, has_appointment=delay.has_appointment)
+        self.sweep_queue.send_text(waiting.to_json(), seconds)
+        rescheduled = {"sweep_id": sweep_id, "cause": delay.cause, "delay_seconds": seconds}
+        logger.info("sweep rescheduled", extra=rescheduled)
+        count("SweepsRescheduled")
+        return {"status": "rescheduled", **rescheduled}

@@ -1,0 +1,142 @@
+"""The DynamoDB table: items that a writer changes only if nobody changed them since it read them.
+
+| pk | sk | what | rules |
+|---|---|---|---|
+| `USER#<user_id>` | `USER` | window, claim, counts | ledger.py |
+| `USER#<user_id>` | `REQUEST#<request_id>` | a result | ledger.py |
+| `LIMITER` | `LIMITER` | quota, pauses, circuit breaker | rate_limiter.py |
+| `SWEEP` | `SWEEP` | the latest sweep | sweeps/store.py |
+
+Each item has a `revision`, a new one with each write. `expires_at` (epoch seconds) lets DynamoDB
+delete an item long after anything can ask for it; no rule trusts it, because DynamoDB deletes late.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from invitations.errors import TableUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+Key = tuple[str, str]
+Item = Mapping[str, Any]
+"""Texts, numbers and lists of them; empty for an item that does not exist."""
+
+MOST_KEYS_AT_ONCE = 100
+
+_TRIES = 4
+_PAUSE_SECONDS = 0.1
+
+
+class ConflictError(Exception):
+    """Another writer was faster; `item` is what it wrote."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__("the item was changed by another writer")
+        self.item = item
+
+
+class Table(Protocol):
+    """Both methods raise TableUnavailableError when their effect is unknown or absent."""
+
+    def read(self, keys: Sequence[Key]) -> list[Item]:
+        """The items as they are now, in the keys' order; each key once."""
+
+    def write(self, key: Key, item: Item, seen: Item) -> Item:
+        """Put an item in the place of `seen`, the one that was read; returns it as written.
+
+        Raises ConflictError when `seen` is no longer what stands there.
+        """
+
+
+class DynamoDbTable:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._sleep = sleep
+
+    def read(self, keys: Sequence[Key]) -> list[Item]:
+        found: dict[Key, Item] = {}
+        for start in range(0, len(keys), MOST_KEYS_AT_ONCE):
+            for stored in self._get(keys[start : start + MOST_KEYS_AT_ONCE]):
+                item = _from_dynamodb(stored)
+                found[item["pk"], item["sk"]] = item
+        return [found.get(key, {}) for key in keys]
+
+    def write(self, key: Key, item: Item, seen: Item) -> Item:
+        written = {**item, "pk": key[0], "sk": key[1], "revision": str(uuid.uuid4())}
+        guard: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if seen:
+            guard = {
+                "ConditionExpression": "revision = :seen",
+                "ExpressionAttributeValues": {":seen": {"S": seen["revision"]}},
+            }
+        try:
+            self._client.put_item(
+                TableName=self._table_name,
+                Item=_to_dynamodb(written),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **guard,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise _unavailable(error) from error
+            response: Any = error.response
+            stands = _from_dynamodb(response.get("Item", {}))
+            # The reply to this write was lost, and the SDK repeated it.
+            if stands.get("revision") != written["revision"]:
+                raise ConflictError(stands) from None
+        except BotoCoreError as error:
+            raise _unavailable(error) from error
+        return written
+
+    def _get(self, keys: Sequence[Key]) -> list[dict[str, Any]]:
+        items: list[Any] = []
+        left: Any = {"Keys": [_to_dynamodb({"pk": pk, "sk": sk}) for pk, sk in keys]}
+        left["ConsistentRead"] = True
+        for tries in range(_TRIES):
+            try:
+                answer = self._client.batch_get_item(RequestItems={self._table_name: left})
+            except (BotoCoreError, ClientError) as error:
+                raise _unavailable(error) from error
+            items += answer["Responses"].get(self._table_name, [])
+            left = answer.get("UnprocessedKeys", {}).get(self._table_name)
+            if not left:
+                return items
+            self._sleep(_PAUSE_SECONDS * 2**tries)
+        raise TableUnavailableError("the table left keys unread")
+
+
+def _to_dynamodb(item: Item) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    # DynamoDB's numbers are decimal; boto3 takes no floats.
+    plain = json.loads(json.dumps(item), parse_float=Decimal)
+    return {name: serialize(value) for name, value in plain.items() if value is not None}
+
+
+def _from_dynamodb(item: Mapping[str, Any]) -> dict[str, Any]:
+    deserialize = TypeDeserializer().deserialize
+    return {name: _plain(deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _unavailable(error: Exception) -> TableUnavailableError:
+    return TableUnavailableError(f"the table did not take a call: {error}")

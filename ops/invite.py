@@ -1,0 +1,91 @@
+"""`make invite`: put one request on a stack's queue and wait for its result.
+
+The command reads the result from the ledger, because a subscription to the topic would have to be
+made and removed for one request.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import boto3
+import jsonschema
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.aws import REPOSITORY
+from local.errors import CommandError
+from local.rows import plain_console, print_row
+from ops.deployed import explained, find_stack, named
+from ops.known import Result, read_user
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+_SCHEMA = REPOSITORY / "schemas/request-1.1.json"
+_PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 1.0
+_LABEL_WIDTHS = (21, 0)
+_SHOWN = ("status", "reason", "detail", "occurred_at", "window_ends_at", "invitation_expires_at")
+
+
+class UserIdRefusedError(CommandError):
+    """The request schema does not allow this user id."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(
+            f"USER={user_id!a} is not a user id: it needs 1 to 128 characters, none of them "
+            "invisible, and must not be . or .."
+        )
+
+
+def main(user_id: str, stack: str) -> int:
+    """Send the request and print its result; returns 0 once the request is on the queue."""
+    console = plain_console()
+    request = compose(named(user_id, "USER"))
+    deployed = find_stack(stack)
+    queue_url, table_name = deployed.output("RequestQueueUrl"), deployed.output("TableName")
+    with explained(f"Putting the request on the queue of {stack}"):
+        boto3.client("sqs").send_message(QueueUrl=queue_url, MessageBody=json.dumps(request))
+    console.print(f"Request {request['request_id']} is on the queue of {stack}.")
+    try:
+        result = _wait_for_result(boto3.client("dynamodb"), table_name, request)
+    except (BotoCoreError, ClientError) as error:
+        console.print(f"The result cannot be read from here: {error}")
+        return 0
+    if result is None:
+        console.print(
+            f"There is no result after {_PATIENCE_SECONDS:g} s. The request is not lost: it waits "
+            f"on a queue, and make status USER={request['user_id']} STACK={stack} shows its result "
+            "when it has ended."
+        )
+        return 0
+    for name in _SHOWN:
+        if result[name] is not None:
+            print_row(console, _LABEL_WIDTHS, name, result[name])
+    return 0
+
+
+def compose(user_id: str) -> dict[str, str]:
+    """Return a new request; raises UserIdRefusedError if the request schema refuses it."""
+    request = {"user_id": user_id.strip(), "request_id": str(uuid.uuid4())}
+    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    try:
+        jsonschema.validate(request, schema)
+    except jsonschema.ValidationError as error:
+        raise UserIdRefusedError(user_id) from error
+    return request
+
+
+def _wait_for_result(
+    client: "DynamoDBClient", table_name: str, request: Mapping[str, str]
+) -> Result | None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        known = read_user(client, table_name, request["user_id"])
+        result = None if known is None else known.result_of(request["request_id"])
+        if result is not None:
+            return result
+        time.sleep(_POLL_SECONDS)
+    return None

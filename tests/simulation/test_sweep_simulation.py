@@ -1,0 +1,185 @@
+"""Sweeps and their requests, simulated: overlaps, deaths, outages, a list that moves and lies.
+
+Whatever happens, with every seed:
+- no user is called twice within the minimum age, nor more often than the maximum
+- every sweep ends, within a bounded number of searches
+- whoever stays on the list, and was due when a sweep began that ended well, was asked by it
+- no 60 seconds see more calls than the quota
+"""
+
+import json
+import random
+from bisect import bisect_left
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from invitations.errors import DependencyUnavailableError
+from invitations.messages import Pace
+from invitations.outcomes import Answered, Response, Unknown
+from tests.sweep_world import (
+    BULK,
+    HOUR,
+    START,
+    SWEEPS,
+    ExecutionDiedError,
+    SweepWorld,
+    people,
+    user,
+)
+
+DAYS = 8
+
+
+class Simulation:
+    """A week of daily sweeps of 300 users at 60 calls a minute, with all that can go wrong."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.world = SweepWorld(people(300), requests_per_minute=60)
+        self.world.partoo.after_search = self.move
+        self.world.partoo.distort = self.lie
+        self.invite = self.world.partoo.invite
+        self.world.partoo.invite = self.mail  # type: ignore[method-assign]
+        self.stayed = {each["id"] for each in people(300)}
+        self.newcomers = 0
+        self.lies = False
+        self.depth = 0
+        self.maybe_sent: list[tuple[float, str]] = []
+
+    def run(self) -> None:
+        world = self.world
+        for day in range(DAYS):
+            now = START + day * 24 * HOUR
+            world.clock.now = max(world.clock.now, now)
+            self.lies = self.rng.random() < 0.2
+            for _ in range(self.rng.choice((1, 1, 2))):
+                self.attempt(world.sweep)
+            self.drain(until=now + 24 * HOUR)
+        self.lies = False
+        self.drain(until=float("inf"))
+
+    def drain(self, until: float) -> None:
+        """Carry messages out in the order of their times."""
+        world, waiting = self.world, self.world.sqs.waiting
+        for _ in range(20_000):
+            if not waiting or (first := min(each[:2] for each in waiting))[0] > until:
+                return
+            queue = next(each[2] for each in waiting if each[:2] == first)
+            copy = next(each for each in waiting if each[:2] == first)
+            carry_out = world.resume if queue == SWEEPS else world.carry_out_request
+            if not self.attempt(carry_out):
+                # SQS delivers it again.
+                visible_at = world.clock() + (360 if queue == SWEEPS else 70)
+                waiting.append((visible_at, next(world.sqs.numbers), queue, copy[3]))
+        raise AssertionError("messages circulate for ever")
+
+    def attempt(self, execute: Any) -> bool:
+        """Whether an execution ended well; some die, and some meet an outage."""
+        if self.rng.random() < 0.05:
+            self.world.steps.until_death = self.rng.randrange(40)
+        if self.rng.random() < 0.03:
+            service = self.rng.choice(("table", "queue", "topic"))
+            self.world.steps.failures[service] = self.rng.randrange(1, 4)
+        try:
+            execute()
+        except (ExecutionDiedError, DependencyUnavailableError):
+            return False
+        finally:
+            self.world.steps.until_death = None
+        return True
+
+    def move(self) -> None:
+        """People accept and are added; now and then another sweep begins in the middle."""
+        partoo, rng = self.world.partoo, self.rng
+        for user_id in rng.sample(sorted(partoo.users), rng.choice((0, 0, 1, 3))):
+            del partoo.users[user_id]
+            self.stayed.discard(user_id)
+        for _ in range(rng.choice((0, 0, 1, 5))):
+            self.newcomers += 1
+            name = f"user-{rng.randrange(300):05}-{self.newcomers}"
+            partoo.add([user(name, created_at=int(self.world.clock()))])
+        if self.depth == 0 and rng.random() < 0.05:
+            self.depth += 1
+            try:
+                self.world.clock.advance(rng.choice((0, 100)))
+                self.world.sweep()
+            except DependencyUnavailableError:
+                pass
+            finally:
+                self.depth -= 1
+
+    def lie(self, _: dict[str, str], document: dict[str, Any]) -> dict[str, Any]:
+        if not self.lies or self.rng.random() < 0.7:
+            return document
+        return {
+            **document,
+            **self.rng.choice(
+                (
+                    {"count": document["count"] + 200},
+                    {"users": document["users"][:50]},
+                    {"count": self.rng.randrange(400), "max_page": None},
+                    {"page": 1},
+                )
+            ),
+        }
+
+    def mail(self, user_id: str, api_key: str) -> Response:
+        """Some answers say nothing of the e-mail that went out."""
+        response = self.invite(user_id, api_key)
+        self.maybe_sent.append((self.world.clock(), user_id))
+        fate = self.rng.random()
+        if fate < 0.1:
+            return Answered(502, self.world.clock())
+        if fate < 0.15:
+            return Unknown("timed out", self.world.clock())
+        return response
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_sweeps_hold_their_promises_whatever_happens(seed: int) -> None:
+    simulation = Simulation(seed)
+    world = simulation.world
+
+    simulation.run()
+
+    times: dict[str, list[float]] = {}
+    for at, user_id in simulation.maybe_sent:
+        times.setdefault(user_id, []).append(at)
+    for each in times.values():
+        assert len(each) <= 3
+        assert all(later - first >= 72 * HOUR for first, later in pairwise(each))
+    ended = {each["sweep_id"]: each for each in world.summaries}
+    assert all(each["pages"] <= 200 for each in ended.values())
+    assert not world.sqs.on(SWEEPS)
+    assert not world.sqs.on(BULK)
+    if any(each["reason"] == "completed" for each in ended.values()):
+        assert simulation.stayed <= times.keys()
+    calls = sorted([at for at, _ in world.partoo.searches + world.partoo.invitations])
+    assert max(bisect_left(calls, at + 60) - index for index, at in enumerate(calls)) <= 60
+
+
+def test_events_pass_while_a_sweep_waits() -> None:
+    """Each event finds a token within seconds, although a thousand requests of a sweep wait."""
+    world = SweepWorld(people(1_000), requests_per_minute=300)
+    world.sweep_to_the_end()
+    waits: list[float] = []
+    next_event = world.clock()
+    while world.sqs.on(BULK):
+        if world.clock() >= next_event:
+            next_event = world.clock() + 2
+            token = world.limiter.admit(Pace.EVENT)
+            waits.append(getattr(token, "leaves_at", world.clock() + 100) - world.clock())
+        world.carry_out_request()
+
+    late = sorted(waits)[int(len(waits) * 0.95)]
+    assert len(waits) > 50
+    assert late <= 3
+
+
+def test_summaries_fit_json() -> None:
+    world = SweepWorld(people(3))
+    world.sweep_to_the_end()
+
+    assert json.loads(json.dumps(world.summaries)) == world.summaries
