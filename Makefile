@@ -48,7 +48,8 @@ sweep: setup ## run a sweep of a made-up organisation of USERS=1000 on this mach
 
 # The tests wait most of the time, so two cores are enough for three processes. Each file runs in one
 # process, because it deploys its stacks once. The slowest files come first.
-LONGEST = $(patsubst %,tests/e2e/test_%.py,sweeps faults quota examples chaos alarms newcomer outcomes)
+LONGEST = $(patsubst %,tests/e2e/test_%.py,sweeps quota faults chaos examples \
+	key_rotation newcomer alarms api_key outcomes permissions main_job)
 OTHERS = $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/test_*.py)))
 
 .PHONY: test

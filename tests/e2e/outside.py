@@ -230,6 +230,13 @@ class Outside:
         self._receive()
         self._receive_dead_letters()
 
+    def reset(self) -> None:
+        """Purge the queues and forget pauses, which tests would otherwise wait out."""
+        for queue_url in self.stack.queue_urls:
+            self.sqs.purge_queue(QueueUrl=queue_url)
+        key = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
+        self.aws.client("dynamodb").delete_item(TableName=self.stack.table_name, Key=key)
+
     def resources(self) -> list[dict[str, Any]]:
         """Return the resources of the stack and of its nested stacks."""
         cloudformation = self.aws.client("cloudformation")

@@ -48,7 +48,7 @@ def _check_key(stack: Outside) -> Any:
         ("ReinviteUserFunctionRole", "secretsmanager:GetSecretValue", _invite, "key_unavailable"),
         ("ReinviteUserFunctionRole", "sns:Publish", _invite, "topic_unavailable"),
         ("ReinviteUserFunctionRole", "sqs:SendMessage*", _defer, "did not take"),
-        ("SweepInvitationsFunctionRole", "dynamodb:PutItem", _sweep, "ledger_unavailable"),
+        ("SweepInvitationsFunctionRole", "dynamodb:PutItem", _sweep, "table did not take"),
         (
             "SweepInvitationsFunctionRole",
             "secretsmanager:GetSecretValue",
@@ -56,7 +56,7 @@ def _check_key(stack: Outside) -> Any:
             "key_unavailable",
         ),
         ("SweepInvitationsFunctionRole", "sqs:SendMessage*", _sweep, "did not take"),
-        ("SweepInvitationsFunctionRole", "sns:Publish", _sweep, "topic_unavailable"),
+        ("SweepInvitationsFunctionRole", "sns:Publish", _sweep, "topic did not take"),
         ("CheckKeyFunctionRole", "dynamodb:PutItem", _check_key, "ledger_unavailable"),
         ("CheckKeyFunctionRole", "secretsmanager:GetSecretValue", _check_key, "key_unavailable"),
     ],
