@@ -6,6 +6,16 @@ REQUESTS = 1000
 USERS = 1000
 STACK = partoo-reinvite-sandbox
 FORCE =
+ANSWER =
+CALLS = 1
+ADD =
+OPTIONS = ENV EVENT SEED REQUESTS USERS STACK FORCE ANSWER CALLS ADD
+export $(OPTIONS)
+# Recipes read what was typed from the environment, where neither make nor the shell interprets a
+# character of it. Every shell sets USER to the login name, so only a USER of the command line counts.
+$(foreach each,$(OPTIONS) USER,$(if $(filter command,$(origin $(each))), \
+	$(eval override $(each) := $$(value $(each)))$(eval export $(each))))
+NAMED_USER = $(if $(filter override,$(origin USER)),"$$USER","")
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
@@ -15,19 +25,22 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Separate environments, because these tools pin versions that conflict with the project's.
 ENVIRONMENTS = project aws sam
+# The layer's packages as wheels, so that a local build needs no network.
+WHEELS = layer
 # Installed on first use: running and deploying need neither, and checkov alone takes 20 s and 220 MB.
 LATER = checkov audit
-INSTALLED = $(ENVIRONMENTS:%=.venv/%/.installed)
+INSTALLED = $(patsubst %,.venv/%/.installed,$(ENVIRONMENTS) $(WHEELS))
+# Of two commands in a fresh clone, one installs and the other waits.
+INSTALL = @mkdir -p .venv && $(PYTHON) local/lock.py .venv/.lock $(MAKE) --silent --jobs=4
 BIN = .venv/project/bin
 EXAMPLES = $(wildcard examples/*/*.yaml)
 SAM = PATH="$(CURDIR)/.venv/sam/bin:$$PATH" sam
 # Only `make deploy` and the operator's commands may see the user's AWS account.
-LOCALLY = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
+WITHOUT_AWS = env $(patsubst %,-u %,$(filter AWS_%,$(.VARIABLES))) AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=eu-west-1
-
-# Every shell sets USER to the login name, so only a USER of the command line counts. The recipe reads it
-# from the environment, where the shell interprets no character of it.
-NAMED_USER = $(if $(filter command,$(origin USER)),"$$USER","")
+# A proxy cannot reach this machine's loopback address.
+PROXIES = http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+LOCALLY = env $(PROXIES:%=-u %) $(WITHOUT_AWS)
 OPERATE = @$(BIN)/python -m ops
 
 .PHONY: help
@@ -36,20 +49,24 @@ help: ## list the commands
 
 .PHONY: run
 run: setup ## send the sample events through the whole stack on this machine, or one: EVENT=path
-	@$(LOCALLY) $(BIN)/python -m local run $(if $(EVENT),"$(EVENT)")
+	@$(LOCALLY) $(BIN)/python -m local run "$$EVENT"
 
 .PHONY: local
 local: setup ## run the same stack until Ctrl-C
 	@$(LOCALLY) $(BIN)/python -m local serve
 
+.PHONY: partoo
+partoo: setup ## change the fake server of make local: ANSWER=401 (429, 500, lost) CALLS=1, or ADD=5 users
+	@$(LOCALLY) $(BIN)/python -m local fake "$$ANSWER" "$$CALLS" "$$ADD"
+
 .PHONY: sweep
 sweep: setup ## run a sweep of a made-up organisation of USERS=1000 on this machine
-	@$(LOCALLY) $(BIN)/python -m local sweep "$(USERS)"
+	@$(LOCALLY) $(BIN)/python -m local sweep "$$USERS"
 
 # The tests wait most of the time, so two cores are enough for three processes. Each file runs in one
 # process, because it deploys its stacks once. The slowest files come first.
-LONGEST = $(patsubst %,tests/e2e/test_%.py,sweeps quota faults chaos examples \
-	key_rotation newcomer alarms api_key outcomes permissions main_job)
+LONGEST = $(patsubst %,tests/e2e/test_%.py,chaos newcomer sweeps examples faults doctor \
+	permissions cases outcomes api_key quota main_job redrive)
 OTHERS = $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/test_*.py)))
 
 .PHONY: test
@@ -59,7 +76,7 @@ test: setup lint ## lint and every test
 
 .PHONY: chaos
 chaos: setup ## inject faults into the stack and check its promises: SEED=7 REQUESTS=1000
-	@$(LOCALLY) $(BIN)/python -m local chaos "$(SEED)" "$(REQUESTS)"
+	@$(LOCALLY) $(BIN)/python -m local chaos "$$SEED" "$$REQUESTS"
 
 .PHONY: mutants
 mutants: setup ## break the rules one by one and show that the simulation fails
@@ -70,7 +87,8 @@ bench: setup ## measure side by side with a naive handler, all of it or PART=sta
 	@$(LOCALLY) PYTHONPATH=.:functions $(BIN)/python -m bench $(PART)
 
 .PHONY: lint
-lint: setup .venv/checkov/.installed ## ruff, mypy, cfn-lint, sam validate, checkov
+lint: setup ## ruff, mypy, cfn-lint, sam validate, checkov
+	$(INSTALL) .venv/checkov/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -82,48 +100,57 @@ lint: setup .venv/checkov/.installed ## ruff, mypy, cfn-lint, sam validate, chec
 	@env -u BC_API_KEY -u PRISMA_API_URL $(LOCALLY) .venv/checkov/bin/checkov --file template.yaml monitoring.yaml
 
 .PHONY: audit
-audit: setup .venv/audit/.installed ## look up known vulnerabilities of the pinned packages
+audit: setup ## look up known vulnerabilities of the pinned packages
+	$(INSTALL) .venv/audit/.installed
 	$(OPERATE) audit
 
 # A cached build without the runtime's interpreter must not replace one with it.
 BYTECODE ?= python3.13
 export BYTECODE
 
+.PHONY: pictures
+pictures: setup ## make the README's pictures from real runs
+	@$(LOCALLY) $(BIN)/python -m local pictures
+
 .PHONY: build
 build: setup ## leave a deployable .aws-sam/build/template.yaml
-	@$(LOCALLY) $(SAM) build $(if $(shell $(BYTECODE) -c 'print(1)' 2>/dev/null),--cached) --parallel
+	@$(WITHOUT_AWS) $(SAM) build $(if $(shell $(BYTECODE) -c 'print(1)' 2>/dev/null),--cached) --parallel
 
 .PHONY: deploy
 deploy: setup ## deploy to AWS with the settings of ENV=sandbox (dev, production) in samconfig.toml
-	$(OPERATE) deploy "$(ENV)"
+	$(OPERATE) deploy "$$ENV"
+
+.PHONY: doctor
+doctor: setup ## look a deployed stack over: STACK=name [EVENT=path of an event of your CRM]
+	$(OPERATE) doctor "$(STACK)" "$(EVENT)"
 
 .PHONY: invite
 invite: setup ## send one request to a stack and wait for its result: USER=id STACK=name
-	$(OPERATE) invite $(NAMED_USER) "$(STACK)"
+	$(OPERATE) invite $(NAMED_USER) "$$STACK"
 
 .PHONY: status
 status: setup ## show what a stack holds about a user: USER=id STACK=name
-	$(OPERATE) status $(NAMED_USER) "$(STACK)"
+	$(OPERATE) status $(NAMED_USER) "$$STACK"
 
 .PHONY: tail
 tail: setup ## print a stack's results and sweeps until Ctrl-C: STACK=name
-	$(OPERATE) tail "$(STACK)"
+	$(OPERATE) tail "$$STACK"
 
 .PHONY: forget
 forget: setup ## delete what a stack holds about a user: USER=id STACK=name [FORCE=1]
-	$(OPERATE) forget $(NAMED_USER) "$(STACK)" "$(FORCE)"
+	$(OPERATE) forget $(NAMED_USER) "$$STACK" "$$FORCE"
 
 .PHONY: redrive
 redrive: setup ## move a stack's dead letters to its request queue: STACK=name
-	$(OPERATE) redrive "$(STACK)"
+	$(OPERATE) redrive "$$STACK"
 
 .PHONY: pause
 pause: setup ## stop all calls of a stack to the API until make resume: STACK=name
-	$(OPERATE) pause "$(STACK)"
+	$(OPERATE) pause "$$STACK"
 
 .PHONY: resume
 resume: setup ## end the pause of a stack: STACK=name
-	$(OPERATE) resume "$(STACK)"
+	$(OPERATE) resume "$$STACK"
 
 .PHONY: format
 format: setup ## fix what ruff can fix
@@ -148,13 +175,16 @@ clean: ## remove environments, builds and caches
 setup: ## install what the commands need into .venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer is needed and $(PYTHON) is not: make PYTHON=python3.12 …" >&2; exit 1; }
-	@$(MAKE) --silent --jobs=3 $(INSTALLED)
+	$(INSTALL) $(INSTALLED)
 
 # --no-deps: the pins are complete, and older pips fail to match hashes with extras like boto3[crt].
 # --no-compile halves the time, because most modules are never imported.
+FETCH = install --no-compile
+.venv/layer/.installed: FETCH = download --dest .venv/layer/wheels --platform manylinux2014_aarch64 \
+	--implementation cp --python-version 3.13 --only-binary=:all:
 .venv/%/.installed: requirements/%.txt
 	@echo "Installing .venv/$* …"
 	@$(PYTHON) -m venv --clear .venv/$*
-	@.venv/$*/bin/python -m pip install --no-compile --no-deps --require-hashes \
+	@.venv/$*/bin/python -m pip $(FETCH) --no-deps --require-hashes \
 		--requirement $< >.venv/$*/install.log 2>&1 || { tail -n 20 .venv/$*/install.log >&2; exit 1; }
 	@touch $@

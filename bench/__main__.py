@@ -1,7 +1,7 @@
 """`python -m bench [PART …]`: one page of figures beside the naive handler's.
 
-The parts are start, batch, quota, drain, cost and sweep; without any, all run. The page and the
-pictures go to `.local/bench/`.
+The parts are start, batch, quota, drain, cost and sweep; without any, all run. The page goes to
+`.local/bench/`.
 """
 
 import sys
@@ -10,15 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 
-from matplotlib.figure import Figure
-
-from bench import cost, drain, quota, sweep, timings
-from bench.builds import Builds, build_all
+from bench import cost, drain, quota, timings
 from bench.page import Section
-from bench.stage import Stage, staged
+from bench.stage import Builds, Stage, build_all, staged
 from local.aws import REPOSITORY
 from local.errors import CommandError
-from local.processes import treat_sigterm_as_interrupt
+from local.processes import treat_ends_as_interrupt
 
 _WORKSPACE = REPOSITORY / ".local/bench"
 
@@ -47,13 +44,13 @@ class Bench:
         return self._open.enter_context(staged(builds, self.logs))
 
 
-PARTS: Mapping[str, Callable[[Bench], Sequence[Section]]] = {
-    "start": lambda bench: [timings.measure_start(bench.stage, bench.say)],
-    "batch": lambda bench: [timings.measure_batch(bench.stage, bench.say)],
-    "quota": lambda bench: [quota.measure(bench.say)],
-    "drain": lambda bench: [drain.measure(bench.builds.template, bench.logs, bench.say)],
+PARTS: Mapping[str, Callable[[Bench], Section]] = {
+    "start": lambda bench: timings.measure_start(bench.stage, bench.say),
+    "batch": lambda bench: timings.measure_batch(bench.stage, bench.say),
+    "quota": lambda bench: quota.measure(bench.say),
+    "drain": lambda bench: drain.measure(bench.builds.template, bench.logs, bench.say),
     "cost": lambda bench: cost.measure(bench.stage, bench.say),
-    "sweep": lambda bench: [sweep.measure(bench.stage, bench.say)],
+    "sweep": lambda bench: timings.measure_sweep(bench.stage, bench.say),
 }
 
 
@@ -62,25 +59,16 @@ def main(chosen: Sequence[str]) -> int:
     for part in chosen:
         if part not in PARTS:
             raise CommandError(f"PART is one of {', '.join(PARTS)}, not {part}.")
-    sections: list[Section] = []
     with ExitStack() as open_until_done:
         bench = Bench(open_until_done)
-        for part in chosen or PARTS:
-            for section in PARTS[part](bench):
-                sections.append(section)
-                if section.draw is not None:
-                    figure = Figure(figsize=(11, 8), layout="constrained")
-                    section.draw(figure)
-                    figure.suptitle(section.title)
-                    figure.savefig(_WORKSPACE / f"{part}.png", dpi=120)
-    page = "\n\n".join(map(str, sections))
+        page = "\n\n".join(str(PARTS[part](bench)) for part in chosen or PARTS)
     (_WORKSPACE / "page.md").write_text(page + "\n")
-    print(f"\n{page}\n\nThe page and its pictures are in {_WORKSPACE}.")
+    print(f"\n{page}\n\nThe page is in {_WORKSPACE}.")
     return 0
 
 
 if __name__ == "__main__":
-    treat_sigterm_as_interrupt()
+    treat_ends_as_interrupt()
     try:
         sys.exit(main(sys.argv[1:]))
     except CommandError as error:

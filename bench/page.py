@@ -2,10 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Say = Callable[[str], None]
 """Tells the terminal what is being measured."""
@@ -13,22 +9,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, the most that it may be (or the least), and what it was before the rewrite."""
+    """A figure, and the most that it may be."""
 
     text: str
     measured: float
     bound: float
-    was: float | None = None
-    at_least: bool = False
 
     def __str__(self) -> str:
-        is_met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        relation = "at least" if self.at_least else "at most"
-        was = "" if self.was is None else f"; was {self.was:.3g}"
-        return (
-            f"- {'pass' if is_met else 'MISS'}: {self.text}: {self.measured:.3g} "
-            f"({relation} {self.bound:g}{was})"
-        )
+        word = "pass" if self.measured <= self.bound else "MISS"
+        return f"- {word}: {self.text}: {self.measured:.3g} (at most {self.bound:g})"
 
 
 @dataclass(frozen=True)
@@ -38,8 +27,7 @@ class Section:
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    targets: Sequence[Target] = ()
-    draw: "Callable[[Figure], None] | None" = None
+    targets: Sequence[Target]
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
@@ -49,4 +37,4 @@ class Section:
             for row in (self.head, rule, *self.rows)
         ]
         table = [f"| {line} |" for line in lines]
-        return "\n".join([f"## {self.title}", "", *table, "", *map(str, self.targets)]).rstrip()
+        return "\n".join([f"## {self.title}", "", *table, "", *map(str, self.targets)])

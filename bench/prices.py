@@ -1,9 +1,7 @@
-"""The list prices, on demand and without free tiers, in one table."""
+"""The list prices of us-east-1 in November 2026, on demand and without free tiers."""
 
 from enum import Enum
 from typing import NamedTuple
-
-PRICE_LIST = "Price list of us-east-1 in November 2026"
 
 
 class Price(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import subprocess
 import time
 import uuid
@@ -11,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.builds import PYTHON, Builds
-from local.aws import LocalAws, local_aws
+from local.aws import REPOSITORY, LocalAws, clean_environment, local_aws
 from local.errors import ProcessFailedError
 from local.partoo.control import PartooControl, User, running_fake_partoo
+from local.processes import run
+from local.stack import build
 
 NO_QUOTA = 10_000
 """The largest quota that the configuration takes."""
 
+# Runs every handler here: the local AWS's interpreter, for which the build makes bytecode.
+_PYTHON = REPOSITORY / ".venv/aws/bin/python"
+_PACKAGES = REPOSITORY / "requirements/bench.txt"
 _DRIVER = Path(__file__).with_name("driver.py")
 _QUEUES = ("request", "retry", "bulk", "dead_letter", "sweep")
 # The third line is what the naive handler's Tracer needs to stay on. Nobody listens on the port:
@@ -33,6 +38,44 @@ SWEEP_MIN_AGE_HOURS=24 SWEEP_MAX_INVITES=3 SWEEP_MAX_USERS=10000 SWEEP_ROLES= SW
 SWEEP_FIRST_INVITATION=true
 """
 _TRACE_ID = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+@dataclass(frozen=True)
+class Builds:
+    template: Path
+    handlers: dict[str, tuple[list[Path], str]]
+    """Of `ours`, `sweep` and `naive`: where imports are found, and the handler's dotted name."""
+
+
+def build_all(workspace: Path, logs: Path) -> Builds:
+    """Build ours with `sam build`, and the naive one as `sam build` would.
+
+    Raises ProcessFailedError, NotInstalledError.
+    """
+    template = build(workspace / "sam", logs=logs)
+    # Packages beside the code and without bytecode, as a default `sam build` has them.
+    naive, packages = workspace / "naive", _PACKAGES.read_text()
+    installed = workspace / "naive.installed"
+    if not installed.exists() or installed.read_text() != packages:
+        shutil.rmtree(naive, ignore_errors=True)
+        options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps"]
+        options += ["--require-hashes", "--requirement", str(_PACKAGES), "--target", str(naive)]
+        run(
+            [str(_PYTHON), "-m", "pip", "install", *options],
+            environment=clean_environment(),
+            log=logs / "naive-build.log",
+            directory=REPOSITORY,
+        )
+        installed.write_text(packages)
+    shutil.copy(REPOSITORY / "bench/naive/app.py", naive / "app.py")
+    folder = template.parent
+    layer = folder / "DependenciesLayer/python"
+    handlers = {
+        "ours": ([folder / "ReinviteUserFunction", layer], "reinvite_user.app.handler"),
+        "sweep": ([folder / "SweepInvitationsFunction", layer], "sweep_invitations.app.handler"),
+        "naive": ([naive], "app.handler"),
+    }
+    return Builds(template, handlers)
 
 
 @dataclass(frozen=True)
@@ -76,7 +119,7 @@ class Stage:
         (folders, handler), log = self.builds.handlers[name], self.aws.logs / f"{name}.log"
         paths = [str(folder) for folder in folders]
         command = {"paths": paths, "handler": handler, "events": events, "count": count}
-        arguments = [str(PYTHON), "-I", "-S", "-B", str(_DRIVER)]
+        arguments = [str(_PYTHON), "-I", "-S", "-B", str(_DRIVER)]
         with log.open("a") as errors:
             started_at = time.time()
             done = subprocess.run(
@@ -112,14 +155,11 @@ class Stage:
                     "attributes": {
                         "ApproximateReceiveCount": "1",
                         "SentTimestamp": now,
-                        "SenderId": "AIDAEXAMPLE",
                         "ApproximateFirstReceiveTimestamp": now,
                     },
                     "messageAttributes": {"retry_state": attribute} if retry_state else {},
-                    "md5OfBody": "0" * 32,
                     "eventSource": "aws:sqs",
                     "eventSourceARN": f"arn:aws:sqs:eu-west-1:000000000000:{url.split('/')[-1]}",
-                    "awsRegion": "eu-west-1",
                 }
                 for user in users
             ]
@@ -166,11 +206,9 @@ def _resources(aws: LocalAws, name: str, api_key: str) -> dict[str, str]:
     aws.create_table(name, *(("pk",) if name == "bench-naive" else ("pk", "sk")))
     sqs = aws.client("sqs")
     secret = aws.client("secretsmanager").create_secret(Name=name, SecretString=api_key)
+    queues = {f"{each.upper()}_QUEUE_URL": f"{name}-{each}" for each in _QUEUES}
     return {
-        **{
-            f"{queue.upper()}_QUEUE_URL": sqs.create_queue(QueueName=f"{name}-{queue}")["QueueUrl"]
-            for queue in _QUEUES
-        },
+        **{each: sqs.create_queue(QueueName=queue)["QueueUrl"] for each, queue in queues.items()},
         "TABLE_NAME": name,
         "RESULT_TOPIC_ARN": aws.client("sns").create_topic(Name=name)["TopicArn"],
         "API_KEY_SECRET_ARN": secret["ARN"],

@@ -73,6 +73,28 @@ class LocalAws:
             ],
         )
 
+    def receive(self, queue_url: str, wait_seconds: int = 0) -> list[dict[str, Any]]:
+        """Receive and delete up to ten messages; waits for the first one."""
+        sqs = self.client("sqs")
+        messages: list[dict[str, Any]] = sqs.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait_seconds,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        ).get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return messages
+
+    def peek(self, queue_url: str) -> list[dict[str, Any]]:
+        """Return a queue's messages, those under way included, without receiving them."""
+        url = f"{self.endpoint_url}/_ministack/sqs/messages"
+        with _pool(self.ca) as pool:
+            reply = pool.request("GET", url, fields={"QueueUrl": queue_url}).json()
+        ((_, by_queue),) = reply["messages"][_ACCOUNT["AWS_ACCESS_KEY_ID"]].items()
+        messages: list[dict[str, Any]] = by_queue[queue_url]
+        return messages
+
     def environment(self) -> dict[str, str]:
         """Return the environment of a child process that is to use the local AWS."""
         trust = {} if self.ca is None else {"AWS_CA_BUNDLE": str(self.ca)}
@@ -145,9 +167,13 @@ def _certificate(ca: Path) -> dict[str, str]:
     }
 
 
+def _pool(ca: Path | None) -> urllib3.PoolManager:
+    return urllib3.PoolManager(ca_certs=ca and str(ca), retries=False, timeout=1.0)
+
+
 def _answers(endpoint_url: str, ca: Path | None) -> bool:
     try:
-        with urllib3.PoolManager(ca_certs=ca and str(ca), retries=False, timeout=1.0) as pool:
+        with _pool(ca) as pool:
             reply = pool.request("GET", f"{endpoint_url}/_ministack/ready")
     except urllib3.exceptions.HTTPError:
         return False

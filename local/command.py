@@ -1,24 +1,31 @@
 """Runs one command of a package: the part that `python -m local` and `python -m ops` share."""
 
+import codecs
 import importlib
 import signal
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import cast
 
 from local.errors import CommandError
-from local.processes import treat_sigterm_as_interrupt
+from local.processes import treat_ends_as_interrupt
+
+_PLAIN = {"…": "...", "→": "->", "█": "#"}
 
 
 def run_command(package: str, name: str, arguments: list[str]) -> int | str:
     """Run `main` of the module PACKAGE.NAME; returns its exit code or its error's message."""
+    codecs.register_error("plain", _plain)
+    # Some commands apply rules of the functions.
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "functions"))
     # Some commands run for hours, and another program may read their output from a pipe.
-    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True, errors="plain")
+    cast(TextIOWrapper, sys.stderr).reconfigure(errors="plain")
     # The import has nothing to clean up, so Ctrl-C may end the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = importlib.import_module(f"{package}.{name}")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    treat_sigterm_as_interrupt()
+    treat_ends_as_interrupt()
     try:
         code: int = command.main(*arguments)
     except CommandError as error:
@@ -26,3 +33,12 @@ def run_command(package: str, name: str, arguments: list[str]) -> int | str:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace a character that the terminal's encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    escaped = character.encode("ascii", "backslashreplace").decode("ascii")
+    return _PLAIN.get(character, escaped), error.start + 1

@@ -1,5 +1,6 @@
 """Runs the whole stack on this machine: local AWS, fake Partoo server and the deployed template."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -8,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.aws import REPOSITORY, LocalAws, local_aws
+from local.lock import hold_lock
 from local.partoo.control import PartooControl, User, running_fake_partoo
 from local.stack import DeployedStack, build, deploy
 
 _STACK_NAME = "partoo-reinvite"
-_WORKSPACE = REPOSITORY / ".local"
+WORKSPACE = REPOSITORY / ".local"
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,29 @@ def local_environment(
     ):
         partoo = PartooControl(base_url)
         partoo.add_users(*users)
-        say("Building functions and layer …")
-        template = build(_WORKSPACE / "sam", logs=logs)
-        say("Deploying …")
         parameters = {
             "PartooBaseUrl": base_url,
             "InviteWindowSeconds": str(window_seconds),
             "RequestsPerMinute": str(requests_per_minute),
         }
-        stack = deploy(aws, _STACK_NAME, parameters, template=template, api_key=api_key)
+        # A build replaces the files that a deployment reads.
+        lock = hold_lock(WORKSPACE / "sam.lock")
+        try:
+            say("Building functions and layer …")
+            template = build(WORKSPACE / "sam", logs=logs)
+            say("Deploying …")
+            stack = deploy(aws, _STACK_NAME, parameters, template=template, api_key=api_key)
+        finally:
+            os.close(lock)
         yield LocalEnvironment(aws, stack, partoo, base_url)
 
 
 def empty_log_folder(name: str) -> Path:
-    """Return the folder `.local/NAME`, emptied."""
-    folder = _WORKSPACE / name
+    """Return the folder `.local/NAME`, emptied; waits while a like command uses it."""
+    folder = WORKSPACE / name
+    WORKSPACE.mkdir(exist_ok=True)
+    # Held until this process ends.
+    hold_lock(folder.with_suffix(".lock"))
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir()
     return folder

@@ -22,12 +22,11 @@ class NotReadyError(CommandError):
     """A background process ended, or was not ready in time."""
 
     def __init__(self, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
-        what = (
-            f"was not ready after {seconds:g} s"
-            if child.poll() is None
-            else f"ended with {child.returncode} before it was ready"
-        )
-        super().__init__(f"{_name(child.args)} {what}.{_tail(log)}")
+        name = child.args[0] if isinstance(child.args, list) else child.args
+        what = f"was not ready after {seconds:g} s"
+        if child.poll() is not None:
+            what = f"ended with {child.returncode} before it was ready"
+        super().__init__(f"{name!s} {what}.{_tail(log)}")
 
 
 class ProcessFailedError(CommandError):
@@ -35,10 +34,6 @@ class ProcessFailedError(CommandError):
 
     def __init__(self, command: Sequence[str], code: int, log: Path) -> None:
         super().__init__(f"{' '.join(command[:2])} ended with {code}.{_tail(log)}")
-
-
-def _name(command: object) -> str:
-    return str(command[0]) if isinstance(command, list) else str(command)
 
 
 def _tail(log: Path) -> str:

@@ -13,6 +13,9 @@ from types import FrameType
 
 from local.errors import NotReadyError, ProcessFailedError
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a polite end, and a terminal that closes."""
+
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 3.0
 
@@ -74,14 +77,26 @@ def free_port() -> int:
         return port
 
 
-def treat_sigterm_as_interrupt() -> None:
-    """Raise KeyboardInterrupt on SIGTERM, so that every `with` block ends its children."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def treat_ends_as_interrupt() -> None:
+    """Raise KeyboardInterrupt on the first signal of ENDS, so that `with` blocks end children.
+
+    Later ones are ignored, because they would interrupt the cleaning up: a terminal that closes
+    sends two. Under nohup, the closing terminal stays ignored.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in ENDS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM to the end of the block.
+    """Delay the signals of ENDS to the end of the block.
 
     A signal between the start of a process and the assignment, or during the end of children, would
     leave processes behind.
@@ -95,7 +110,7 @@ def uninterrupted() -> Iterator[None]:
     def hold(number: int, _frame: FrameType | None) -> None:
         held.append(number)
 
-    previous = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, hold) for number in ENDS}
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-_COLOURS = {
+COLOURS = {
     "sent": "green",
     "swept": "green",
     "failed": "red",
@@ -24,6 +24,11 @@ def print_row(console: Console, widths: Sequence[int], *cells: str) -> None:
     A rich Table needs all rows before it prints the first one, and cuts long ids.
     """
     cut = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
-    colour = next((_COLOURS[cell] for cell in cells if cell in _COLOURS), None)
+    colour = next((COLOURS[cell] for cell in cells if cell in COLOURS), None)
     line = "  " + " ".join(cut).rstrip()
     console.print(line, style=colour, markup=False, highlight=False, soft_wrap=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,36 +1,50 @@
-"""`make local`: run the whole stack until Ctrl-C."""
+"""`make local`: run the whole stack until Ctrl-C and show what happens in it."""
 
+import shlex
 import threading
 from contextlib import suppress
 
+from rich.console import Console
+
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
+from local.fake import ADDRESS
+from local.live import watch
 from local.partoo.control import User
 from local.samples import known_users, read_samples
 
-_WINDOW_SECONDS = 300
+# Short, so that one can watch a window end.
+_WINDOW_SECONDS = 60
 
 
 def main() -> int:
     """Run the stack until Ctrl-C; returns 0."""
+    console = Console(highlight=False, markup=False)
     logs = empty_log_folder("serve")
     users = sorted(known_users(read_samples()))
-    print("Starting AWS and the fake Partoo server …")
-    with local_environment(
-        logs, users=map(User, users), window_seconds=_WINDOW_SECONDS, say=print
-    ) as environment:
-        print(_instructions(environment, users[0]))
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+    console.print("Starting AWS and the fake Partoo server …")
+    with (
+        suppress(KeyboardInterrupt),
+        local_environment(
+            logs, users=map(User, users), window_seconds=_WINDOW_SECONDS, say=console.print
+        ) as environment,
+    ):
+        console.print(_instructions(environment, users[0]), soft_wrap=True)
+        ADDRESS.write_text(environment.partoo_base_url, encoding="utf-8")
+        try:
+            watch(environment, console, threading.Event())
+        finally:
+            ADDRESS.unlink()
     return 0
 
 
 def _instructions(environment: LocalEnvironment, user_id: str) -> str:
-    stack = environment.stack
+    aws, stack = environment.aws, environment.stack
     # The AWS CLI 1 ignores AWS_ENDPOINT_URL for SQS.
     return f"""
-The stack is ready; Ctrl-C ends it. In another terminal, in this folder:
+The stack is ready, with a window of {_WINDOW_SECONDS} s; Ctrl-C ends it. In another terminal, in
+this folder:
 
-  export AWS_ENDPOINT_URL={environment.aws.endpoint_url} AWS_CA_BUNDLE={environment.aws.ca}
+  export AWS_ENDPOINT_URL={aws.endpoint_url} AWS_CA_BUNDLE={shlex.quote(str(aws.ca))}
   export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=eu-west-1
 
 Send a request:
@@ -67,6 +81,14 @@ Invite a user, show the user's state, follow the results, and delete the user's 
   make status USER={user_id} STACK={stack.name}
   make tail STACK={stack.name}
   make forget USER={user_id} STACK={stack.name} FORCE=1
+
+Let the API throttle, fail, refuse the key, answer nothing, or have more users:
+
+  make partoo ANSWER=429
+  make partoo ANSWER=500 CALLS=10
+  make partoo ANSWER=401
+  make partoo ANSWER=lost
+  make partoo ADD=5
 
 Stop all calls to the API, start them again, and move failed messages to the request queue:
 

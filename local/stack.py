@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,9 +15,15 @@ from local.aws import REPOSITORY, LocalAws, clean_environment
 from local.errors import NotInstalledError
 from local.processes import run
 
+if TYPE_CHECKING:
+    from mypy_boto3_sns.client import SNSClient
+    from mypy_boto3_sqs.client import SQSClient
+
 SAM = REPOSITORY / ".venv/sam/bin/sam"
 # The local AWS runs functions in its own interpreter and ignores the template's runtime.
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
+# `make setup` downloads the layer's packages.
+_WHEELS = REPOSITORY / ".venv/layer/wheels"
 _REFUSED_TYPE = "AWS::SecretsManager::ResourcePolicy"
 _BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessageBatch"}
 
@@ -58,16 +65,14 @@ def build(directory: Path, *, logs: Path) -> Path:
     """
     build_dir = directory / "build"
     sam(
-        "build",
-        "--cached",
-        "--parallel",
-        "--template-file",
-        str(REPOSITORY / "template.yaml"),
-        "--build-dir",
-        str(build_dir),
-        "--cache-dir",
-        str(directory / "cache"),
-        environment=clean_environment() | {"BYTECODE": str(_FUNCTIONS_PYTHON)},
+        *("build", "--cached", "--parallel", "--template-file", str(REPOSITORY / "template.yaml")),
+        *("--build-dir", str(build_dir), "--cache-dir", str(directory / "cache")),
+        environment={
+            **clean_environment(),
+            "BYTECODE": str(_FUNCTIONS_PYTHON),
+            "PIP_FIND_LINKS": _WHEELS.as_uri(),
+            "PIP_NO_INDEX": "1",
+        },
         log=logs / "sam-build.log",
     )
     return build_dir / "template.yaml"
@@ -85,27 +90,15 @@ def deploy(
     overrides.write_text(yaml.safe_dump(dict(parameters)))
     document = yaml.safe_load(template.read_text(encoding="utf-8"))
     secret_policies = _take_secret_policies(document)
-    # In the same folder, because its paths are relative.
-    local_template = template.with_name(f"{name}.yaml")
+    # In the same folder, because its paths are relative. Other processes may deploy from it, too.
+    local_template = template.with_name(f"{name}-{os.getpid()}.yaml")
     local_template.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     sam(
-        "deploy",
-        "--template-file",
-        str(local_template),
-        "--stack-name",
-        name,
-        "--parameter-overrides",
-        f"file://{overrides}",
-        "--capabilities",
-        "CAPABILITY_IAM",
-        "CAPABILITY_AUTO_EXPAND",
-        "--resolve-s3",
-        "--tags",
-        "application=partoo-reinvite",
-        "environment=local",
-        "--no-confirm-changeset",
-        "--no-fail-on-empty-changeset",
-        "--no-progressbar",
+        *("deploy", "--template-file", str(local_template), "--stack-name", name),
+        *("--parameter-overrides", f"file://{overrides}", "--resolve-s3"),
+        *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+        *("--tags", "application=partoo-reinvite", "environment=local"),
+        *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         environment=aws.environment() | {"SAM_CLI_POLL_DELAY": "0.2"},
         log=aws.logs / f"sam-deploy-{name}.log",
     )
@@ -125,23 +118,11 @@ def deploy(
             ResourcePolicy=json.dumps(policy["ResourcePolicy"]),
             BlockPublicPolicy=policy["BlockPublicPolicy"],
         )
-    return DeployedStack(
-        name=name,
-        request_queue_url=outputs["RequestQueueUrl"],
-        request_queue_arn=outputs["RequestQueueArn"],
-        retry_queue_url=outputs["RetryQueueUrl"],
-        bulk_queue_url=outputs["BulkQueueUrl"],
-        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
-        result_topic_arn=outputs["ResultTopicArn"],
-        alarm_topic_arn=outputs["AlarmTopicArn"],
-        reinvite_function_name=outputs["ReinviteFunctionName"],
-        sweep_function_name=outputs["SweepFunctionName"],
-        check_key_function_name=outputs["CheckKeyFunctionName"],
-        table_name=outputs["TableName"],
-        api_key_secret_arn=outputs["ApiKeySecretArn"],
-        event_bus_name=outputs["EventBusName"],
-        results_queue_url=subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"]),
-    )
+    # RequestQueueUrl is the field request_queue_url.
+    named = {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): each for key, each in outputs.items()}
+    results_queue_url = subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"])
+    known = {each.name: named[each.name] for each in fields(DeployedStack) if each.name in named}
+    return DeployedStack(name=name, results_queue_url=results_queue_url, **known)
 
 
 def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
@@ -193,27 +174,40 @@ def subscribe_queue(
     """Subscribe a new queue to a topic; returns the queue's URL."""
     sqs = aws.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    subscribe(sqs, aws.client("sns"), queue_url, topic_arn, filter_policy)
+    return queue_url
+
+
+def subscribe(
+    sqs: "SQSClient",
+    sns: "SNSClient",
+    queue_url: str,
+    topic_arn: str,
+    filter_policy: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """Subscribe a queue to a topic; returns the subscription's ARN.
+
+    With raw delivery, message attributes are attributes of the SQS message.
+    """
     queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    queue_arn = queue["Attributes"]["QueueArn"]
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
         "Action": "sqs:SendMessage",
-        "Resource": queue["Attributes"]["QueueArn"],
+        "Resource": queue_arn,
         "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
-    # With raw delivery, message attributes are attributes of the SQS message.
-    attributes = {"RawMessageDelivery": "true"}
-    if filter_policy is not None:
-        attributes["FilterPolicy"] = json.dumps(filter_policy)
-    aws.client("sns").subscribe(
+    filtered = {} if filter_policy is None else {"FilterPolicy": json.dumps(filter_policy)}
+    return sns.subscribe(
         TopicArn=topic_arn,
         Protocol="sqs",
-        Endpoint=queue["Attributes"]["QueueArn"],
-        Attributes=attributes,
-    )
-    return queue_url
+        Endpoint=queue_arn,
+        Attributes={"RawMessageDelivery": "true", **filtered},
+        ReturnSubscriptionArn=True,
+    )["SubscriptionArn"]
 
 
 def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
@@ -229,12 +223,7 @@ def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         run(
             [str(SAM), *arguments],
-            environment={
-                **environment,
-                "PATH": path,
-                "SAM_CLI_TELEMETRY": "0",
-                "TMPDIR": scratch,
-            },
+            environment={**environment, "PATH": path, "TMPDIR": scratch, "SAM_CLI_TELEMETRY": "0"},
             log=log,
             directory=REPOSITORY,
         )

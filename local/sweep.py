@@ -1,8 +1,10 @@
 """`make sweep`: sweep a made-up organisation with the whole stack on this machine."""
 
 import json
+import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -19,26 +21,13 @@ _REQUESTS_PER_MINUTE = 3_000
 _SEED = 7
 _MOST_USERS = 100_000
 _LOOK_SECONDS = 0.5
-
-
-class NotASizeError(CommandError):
-    """USERS is not a number of users."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"USERS is a whole number from 1 to {_MOST_USERS:,}, not {text!r}.")
-
-
-class SweepFailedError(CommandError):
-    """The sweep function returned an error."""
-
-    def __init__(self, answer: object) -> None:
-        super().__init__(f"The sweep function returned an error: {answer}")
+_BAR_WIDTH = 24
 
 
 def main(size: str) -> int:
     """Run one sweep; returns 1 if a user who was due got no e-mail."""
     if not size.isdecimal() or not 0 < int(size) <= _MOST_USERS:
-        raise NotASizeError(size)
+        raise CommandError(f"USERS is a whole number from 1 to {_MOST_USERS:,}, not {size!r}.")
     console = Console()
     users = organisation(int(size), _SEED, time.time())
     console.print("Starting AWS and the fake Partoo server …")
@@ -61,8 +50,10 @@ def main(size: str) -> int:
             console=console,
         ) as progress:
             results, summary = _follow(environment, progress, due)
+        after = _invoke(environment, {"dry_run": True})
     statuses = Counter(result["status"] for result in results.values())
     console.print(_table(preview, summary))
+    console.print(invitations_chart(summary["invitations"], after["invitations"]))
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
     console.print(f"Requests of the sweep: {counts or 'none'}.")
     return 0 if statuses["sent"] == due == summary["queued"] else 1
@@ -76,7 +67,7 @@ def _invoke(environment: LocalEnvironment, event: dict[str, Any], *, wait: bool 
     )
     payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise SweepFailedError(json.loads(payload))
+        raise CommandError(f"The sweep function returned an error: {json.loads(payload)}")
     return json.loads(payload) if wait else None
 
 
@@ -87,19 +78,14 @@ def _follow(
     bars = {name: progress.add_task(name, total=due) for name in ("e-mails", "results")}
     results: dict[str, dict[str, Any]] = {}
     summary: dict[str, Any] | None = None
-    sqs, queue_url = environment.aws.client("sqs"), environment.stack.results_queue_url
     while summary is None or len(results) < summary["queued"]:
         time.sleep(_LOOK_SECONDS)
-        while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get(
-            "Messages"
-        ):
-            for message in messages:
-                document = json.loads(message["Body"])
+        while messages := environment.aws.receive(environment.stack.results_queue_url):
+            for document in (json.loads(message["Body"]) for message in messages):
                 if "sweep_id" in document:
                     summary = document
                 else:
                     results[document["request_id"]] = document
-                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         progress.update(bars["e-mails"], completed=len(environment.partoo.emails()))
         progress.update(bars["results"], completed=len(results))
     return results, summary
@@ -113,3 +99,17 @@ def _table(preview: dict[str, Any], summary: dict[str, Any]) -> Table:
         counts = (f"{each['skipped'].get(reason, 0):,}" for each in (preview, summary))
         table.add_row(f"skipped: {reason}", *counts)
     return table
+
+
+def invitations_chart(before: Mapping[str, int], after: Mapping[str, int]) -> Table:
+    """Draw how many users had been invited 0, 1, 2, … times, before the sweep and after it."""
+    table = Table("invitations", "users before", "users after", title="Invitations of those found")
+    for times in sorted({*before, *after}, key=int):
+        bars = (_bar(users.get(times, 0), sum(users.values())) for users in (before, after))
+        table.add_row(times, *bars)
+    return table
+
+
+def _bar(users: int, total: int) -> str:
+    bar = "█" * math.ceil(_BAR_WIDTH * users / total) if users else ""
+    return f"{bar} {users:,}".strip()

@@ -1,7 +1,7 @@
 """`make deploy`: deploy one of samconfig.toml's environments to AWS.
 
-`sam deploy` does the work. Before it, this command checks the environment and asks for missing
-parameters. After it, the command checks that the live version has the deployed settings.
+`sam deploy` does the work. Before it, this command checks the settings and asks for missing
+parameters. After it, the command asks for the API key, and looks the stack over like `make doctor`.
 """
 
 import getpass
@@ -24,63 +24,15 @@ from local.aws import REPOSITORY
 from local.errors import CommandError
 from local.rows import plain_console
 from local.stack import SAM
+from ops import doctor
+from ops.checks.events import fault_of_path
+from ops.checks.key import read_secret
 from ops.deployed import Deployed, explained, find_stack
 
 _SHOWN_PATHS = 10
-# The settings that a published version freezes.
-_SETTINGS = ("CodeSha256", "Environment", "Handler", "Layers", "MemorySize", "Timeout")
 
 Ask = Callable[[str], str]
 """Asks a person; an empty answer means later."""
-
-
-class UnknownEnvironmentError(CommandError):
-    """samconfig.toml has no such environment."""
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"samconfig.toml has no ENV={name!a}, but these: {', '.join(known)}.")
-
-
-class UncommittedError(CommandError):
-    """The working tree has changes that are not in the history."""
-
-    def __init__(self, paths: list[str]) -> None:
-        shown = "".join(f"\n  {path}" for path in paths[:_SHOWN_PATHS])
-        super().__init__(f"Commit first, production takes committed files only:{shown}")
-
-
-class NoHistoryError(CommandError):
-    """The folder is not a git repository."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(f"Production needs a git repository: {message}")
-
-
-class NoRegionError(CommandError):
-    """Neither the environment nor samconfig.toml has a region."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no region: export AWS_DEFAULT_REGION, or set it in samconfig.")
-
-
-class StepFailedError(CommandError):
-    """A command that this one runs failed; its own output says why."""
-
-    def __init__(self, step: str, code: int) -> None:
-        super().__init__(f"{step} ended with {code}; its output above says why.")
-
-
-class StaleVersionError(CommandError):
-    """The alias still names a version from before the deployment."""
-
-    def __init__(self, function: str, settings: list[str]) -> None:
-        name, _, alias = function.partition(":")
-        super().__init__(
-            f"The live version of {function} differs from the deployed settings "
-            f"({', '.join(settings)}). Publish a version: aws lambda publish-version "
-            f"--function-name {name}, and then, with the version that it returns, aws lambda "
-            f"update-alias --function-name {name} --name {alias} --function-version VERSION"
-        )
 
 
 @dataclass(frozen=True)
@@ -93,21 +45,21 @@ class Settings:
 
 
 def main(environment: str) -> int:
-    """Deploy the environment; returns 0 when the live version has the deployed settings."""
+    """Deploy the environment; returns 1 when the doctor finds something wrong afterwards."""
     settings = read_settings(REPOSITORY / "samconfig.toml", environment)
+    refuse_user_id_path(settings.parameters)
     if environment == "production":
         refuse_uncommitted(REPOSITORY)
     ask, ask_secretly = _asking(input), _asking(getpass.getpass)
     region = settings.region or boto3.Session().region_name or ask("Region, like eu-west-1: ")
     if not region:
-        raise NoRegionError
+        raise CommandError("There is no region: export AWS_DEFAULT_REGION, or set it in samconfig.")
     # sam reads it, too.
     os.environ["AWS_DEFAULT_REGION"] = region
     with explained("Reading the account"):
         account = boto3.client("sts").get_caller_identity()["Account"]
         known = _parameters_of(settings.stack_name)
-    console = plain_console()
-    console.print(f"Deploying {settings.stack_name} to account {account}, {region}.")
+    plain_console().print(f"Deploying {settings.stack_name} to account {account}, {region}.")
     parameters = dict(settings.parameters) | ask_for_parameters(settings, known, ask)
     _run("make", "build")
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overrides:
@@ -119,24 +71,21 @@ def main(environment: str) -> int:
             *("--parameter-overrides", f"file://{overrides.name}"),
         )
     deployed = find_stack(settings.stack_name)
-    with explained("Checking the live version"):
-        check_live_version(boto3.client("lambda"), deployed.output("ReinviteFunctionName"))
-        has_key = offer_key(boto3.client("secretsmanager"), deployed, ask_secretly)
-    if not has_key:
-        secret = deployed.output("ApiKeySecretArn")
-        console.print(f"Requests wait until the API key is in the secret: {secret}")
-    return 0
+    with explained("Reading the secret"):
+        offer_key(boto3.client("secretsmanager"), deployed, ask_secretly)
+    return doctor.main(settings.stack_name)
 
 
 def read_settings(path: Path, environment: str) -> Settings:
-    """Read one environment; raises UnknownEnvironmentError."""
+    """Read one environment; raises CommandError."""
     environments = {
         name: each["deploy"]["parameters"]
         for name, each in tomllib.loads(path.read_text(encoding="utf-8")).items()
         if isinstance(each, dict) and "deploy" in each
     }
     if environment not in environments:
-        raise UnknownEnvironmentError(environment, list(environments))
+        known = ", ".join(environments)
+        raise CommandError(f"samconfig.toml has no ENV={environment!a}, but these: {known}.")
     found = environments[environment]
     overrides = found.get("parameter_overrides", [])
     pairs = shlex.split(overrides) if isinstance(overrides, str) else overrides
@@ -144,8 +93,15 @@ def read_settings(path: Path, environment: str) -> Settings:
     return Settings(found["stack_name"], parameters, found.get("region"))
 
 
+def refuse_user_id_path(parameters: Mapping[str, str]) -> None:
+    """Raise CommandError for a path that does not compile: each event of the CRM would fail."""
+    path = parameters.get("UserIdPath")
+    if path is not None and (fault := fault_of_path(path)) is not None:
+        raise CommandError(f"UserIdPath={path} does not compile: {fault}")
+
+
 def refuse_uncommitted(folder: Path) -> None:
-    """Raise UncommittedError or NoHistoryError unless all files are committed."""
+    """Raise CommandError unless all files are committed."""
     done = subprocess.run(
         ["git", "status", "--porcelain"],  # noqa: S607  # whichever git made the clone
         cwd=folder,
@@ -154,9 +110,10 @@ def refuse_uncommitted(folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise NoHistoryError(done.stderr.strip())
+        raise CommandError(f"Production needs a git repository: {done.stderr.strip()}")
     if done.stdout:
-        raise UncommittedError(done.stdout.splitlines())
+        shown = "".join(f"\n  {path}" for path in done.stdout.splitlines()[:_SHOWN_PATHS])
+        raise CommandError(f"Commit first, production takes committed files only:{shown}")
 
 
 def ask_for_parameters(settings: Settings, known: Mapping[str, str], ask: Ask) -> dict[str, str]:
@@ -167,30 +124,18 @@ def ask_for_parameters(settings: Settings, known: Mapping[str, str], ask: Ask) -
     return {"AlarmEmail": address} if address else {}
 
 
-def check_live_version(client: Any, function: str) -> None:
-    """Raise StaleVersionError if the alias serves other settings than the newest ones."""
-    name, _, alias = function.partition(":")
-    newest = client.get_function_configuration(FunctionName=name)
-    live = client.get_function_configuration(FunctionName=name, Qualifier=alias)
-    different = [each for each in _SETTINGS if newest.get(each) != live.get(each)]
-    if different:
-        raise StaleVersionError(function, different)
-
-
-def offer_key(client: Any, deployed: Deployed, ask_secretly: Ask) -> bool:
-    """Ask for the API key if the secret is empty; returns whether the secret has a key now."""
+def offer_key(client: Any, deployed: Deployed, ask_secretly: Ask) -> None:
+    """Ask for the API key if the secret is empty, and put it there."""
     secret = deployed.output("ApiKeySecretArn")
     try:
-        if client.get_secret_value(SecretId=secret).get("SecretString"):
-            return True
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            # A deployment role may lack the permission to read the key.
-            return True
+        if read_secret(client, secret) is not None:
+            return
+    except ClientError:
+        # A deployment role may lack the permission to read the key.
+        return
     api_key = ask_secretly("API key (Enter: later): ")
     if api_key:
         client.put_secret_value(SecretId=secret, SecretString=api_key)
-    return bool(api_key)
 
 
 def _asking(prompt: Callable[[str], str]) -> Ask:
@@ -211,4 +156,5 @@ def _parameters_of(stack_name: str) -> dict[str, str]:
 def _run(*command: str) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, check=False)
     if done.returncode != 0:
-        raise StepFailedError(" ".join(command[:2]), done.returncode)
+        step = " ".join(command[:2])
+        raise CommandError(f"{step} ended with {done.returncode}; its output above says why.")

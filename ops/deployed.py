@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import boto3
 from botocore.exceptions import (
@@ -15,99 +15,65 @@ from botocore.exceptions import (
 from local.errors import CommandError
 
 
-class NotNamedError(CommandError):
-    """A variable of the command line is empty."""
-
-    def __init__(self, variable: str) -> None:
-        super().__init__(f"{variable} is missing: set it with {variable}=….")
-
-
-class NoAwsCredentialsError(CommandError):
-    """The environment has no AWS credentials."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(
-            f"There are no AWS credentials ({error}): export AWS_PROFILE or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY; for `make local`, the lines that it prints."
-        )
-
-
-class UnknownStackError(CommandError):
-    """There is no stack of that name in the account and region."""
-
-    def __init__(self, name: str, region: str, message: object) -> None:
-        super().__init__(
-            f"There is no stack {name} in {region}: {message}. Set another one with STACK=name."
-        )
-
-
-class ForeignStackError(CommandError):
-    """The stack lacks an output that every stack of this application has."""
-
-    def __init__(self, name: str, output: str) -> None:
-        super().__init__(f"{name} has no output {output}: it is not a stack of this application.")
-
-
-class AwsRefusedError(CommandError):
-    """AWS refused a call, or could not be reached."""
-
-    def __init__(self, step: str, error: object) -> None:
-        super().__init__(f"{step} failed: {error}")
-
-
 @dataclass(frozen=True)
 class Deployed:
-    """A stack's name and its outputs."""
+    """A stack's name, outputs, parameters and state."""
 
     name: str
     outputs: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    status: str = "CREATE_COMPLETE"
 
     def output(self, name: str) -> str:
-        """Raises ForeignStackError."""
+        """Return an output that every stack of this application has; raises CommandError."""
         if name not in self.outputs:
-            raise ForeignStackError(self.name, name)
+            raise CommandError(
+                f"{self.name} has no output {name}: it is not a stack of this application."
+            )
         return self.outputs[name]
 
 
 def named(value: str, variable: str) -> str:
-    """Return the value of a variable of `make`; raises NotNamedError if it is blank."""
+    """Return the value of a variable of `make`; raises CommandError if it is blank."""
     if not value.strip():
-        raise NotNamedError(variable)
+        raise CommandError(f"{variable} is missing: set it with {variable}=….")
     return value
 
 
 def find_stack(name: str) -> Deployed:
-    """Read a stack's outputs from CloudFormation.
-
-    Raises NotNamedError, UnknownStackError and the errors of `explained`.
-    """
+    """Read a stack from CloudFormation; raises CommandError."""
     named(name, "STACK")
     with explained(f"Looking for {name}"):
         try:
             cloudformation = boto3.client("cloudformation")
         except ValueError as error:
             # botocore raises it for an AWS_ENDPOINT_URL that is not a URL.
-            raise AwsRefusedError(f"Looking for {name}", error) from error
+            raise CommandError(f"Looking for {name} failed: {error}") from error
         try:
             (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            message = error.response["Error"]["Message"]
-            raise UnknownStackError(name, cloudformation.meta.region_name, message) from error
+            raise CommandError(
+                f"There is no stack {name} in {cloudformation.meta.region_name}: "
+                f"{error.response['Error']['Message']}. Set another one with STACK=name."
+            ) from error
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-    return Deployed(name, outputs)
+    parameters = {
+        each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])
+    }
+    return Deployed(name, outputs, parameters, stack["StackStatus"])
 
 
 @contextmanager
 def explained(step: str) -> Iterator[None]:
-    """Turn errors of the SDK into one sentence that names the step which failed.
-
-    Raises NoAwsCredentialsError, AwsRefusedError.
-    """
+    """Turn errors of the SDK into a CommandError that names the step which failed."""
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise NoAwsCredentialsError(error) from error
+        raise CommandError(
+            f"There are no AWS credentials ({error}): export AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY; for `make local`, the lines that it prints."
+        ) from error
     except (BotoCoreError, ClientError) as error:
-        raise AwsRefusedError(step, error) from error
+        raise CommandError(f"{step} failed: {error}") from error

@@ -22,16 +22,6 @@ sent: run make status again when the queues are empty. The logs, the backups of 
 subscribers of the results keep their copies; docs/security.md says for how long."""
 
 
-class WindowActiveError(CommandError):
-    """The user's window is active; without it, another e-mail could follow too soon."""
-
-    def __init__(self, user_id: str, ends_at: float) -> None:
-        super().__init__(
-            f"Nothing was deleted: the window of {user_id} is active until {iso(ends_at)}, and "
-            "without it the next request would send a second e-mail. FORCE=1 deletes all the same."
-        )
-
-
 def main(user_id: str, stack: str, force: str = "") -> int:
     """Delete the user's items; deletes an active window only if `force` is 1."""
     console = plain_console()
@@ -55,7 +45,7 @@ def forget(
     """Delete a user's items; returns their number.
 
     The `USER` item goes first, on the condition that its window is over, so that a claim made in
-    the meantime keeps its window. Raises WindowActiveError.
+    the meantime keeps its window. Raises CommandError for a window that is active.
     """
     deleted = _delete_user_item(client, table_name, user_id, now=now, force=force)
     pages = client.get_paginator("query").paginate(
@@ -94,5 +84,9 @@ def _delete_user_item(
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
         item: Any = error.response.get("Item", {})
-        raise WindowActiveError(user_id, float(item["window_ends_at"]["N"])) from error
+        ends_at = iso(float(item["window_ends_at"]["N"]))
+        raise CommandError(
+            f"Nothing was deleted: the window of {user_id} is active until {ends_at}, and without "
+            "it the next request would send a second e-mail. FORCE=1 deletes all the same."
+        ) from error
     return int("Attributes" in answer)

@@ -5,6 +5,7 @@ made and removed for one request.
 """
 
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Mapping
@@ -30,16 +31,6 @@ _LABEL_WIDTHS = (21, 0)
 _SHOWN = ("status", "reason", "detail", "occurred_at", "window_ends_at", "invitation_expires_at")
 
 
-class UserIdRefusedError(CommandError):
-    """The request schema does not allow this user id."""
-
-    def __init__(self, user_id: str) -> None:
-        super().__init__(
-            f"USER={user_id!a} is not a user id: it needs 1 to 128 characters, none of them "
-            "invisible, and must not be . or .."
-        )
-
-
 def main(user_id: str, stack: str) -> int:
     """Send the request and print its result; returns 0 once the request is on the queue."""
     console = plain_console()
@@ -48,7 +39,8 @@ def main(user_id: str, stack: str) -> int:
     queue_url, table_name = deployed.output("RequestQueueUrl"), deployed.output("TableName")
     with explained(f"Putting the request on the queue of {stack}"):
         boto3.client("sqs").send_message(QueueUrl=queue_url, MessageBody=json.dumps(request))
-    console.print(f"Request {request['request_id']} is on the queue of {stack}.")
+    name, user = request["request_id"], request["user_id"]
+    console.print(f"Request {name} for user {user} is on the queue of {stack}.")
     try:
         result = _wait_for_result(boto3.client("dynamodb"), table_name, request)
     except (BotoCoreError, ClientError) as error:
@@ -57,7 +49,7 @@ def main(user_id: str, stack: str) -> int:
     if result is None:
         console.print(
             f"There is no result after {_PATIENCE_SECONDS:g} s. The request is not lost: it waits "
-            f"on a queue, and make status USER={request['user_id']} STACK={stack} shows its result "
+            f"on a queue, and make status USER={shlex.quote(user)} STACK={stack} shows its result "
             "when it has ended."
         )
         return 0
@@ -68,13 +60,16 @@ def main(user_id: str, stack: str) -> int:
 
 
 def compose(user_id: str) -> dict[str, str]:
-    """Return a new request; raises UserIdRefusedError if the request schema refuses it."""
+    """Return a new request; raises CommandError if the request schema refuses it."""
     request = {"user_id": user_id.strip(), "request_id": str(uuid.uuid4())}
     schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     try:
         jsonschema.validate(request, schema)
     except jsonschema.ValidationError as error:
-        raise UserIdRefusedError(user_id) from error
+        raise CommandError(
+            f"USER={user_id!a} is not a user id: it needs 1 to 128 characters, none of them "
+            "invisible, and must not be . or .."
+        ) from error
     return request
 
 

@@ -24,15 +24,6 @@ CLOCK_SKEW_SECONDS = 2
 
 
 @dataclass(frozen=True)
-class OpenClaim:
-    """An execution calls the API for this request now, or died while it did."""
-
-    request_id: str
-    claimed_at: float
-    """Epoch seconds."""
-
-
-@dataclass(frozen=True)
 class KnownUser:
     """What the ledger holds about a user; times are epoch seconds."""
 
@@ -42,7 +33,8 @@ class KnownUser:
     """Calls with an unknown outcome."""
     invited_at: Sequence[float] = ()
     """The latest invitations that were sent or may have been sent, in order."""
-    open_claim: OpenClaim | None = None
+    open_claim: tuple[str, float] | None = None
+    """The request for which an execution calls the API, or died while it did, and since when."""
     results: Sequence[Result] = ()
     """The results as they were published, the latest first."""
 
@@ -76,22 +68,18 @@ def known_user(items: Iterable[Item]) -> KnownUser | None:
     by_name = {item["sk"]["S"]: item for item in items}
     if not by_name:
         return None
-    user = by_name.pop("USER", {})
+    user, claim = by_name.pop("USER", {}), None
+    if "claim_id" in user:
+        claim = (user["window_request_id"]["S"], float(user["claimed_at"]["N"]))
     ended = sorted(by_name.values(), key=lambda item: _number(item, "ended_at") or 0, reverse=True)
     return KnownUser(
         window_ends_at=_number(user, "window_ends_at"),
         sent_count=int(_number(user, "sent_count") or 0),
         maybe_sent_count=int(_number(user, "maybe_sent_count") or 0),
         invited_at=[float(moment["N"]) for moment in user.get("invited_at", {"L": []})["L"]],
-        open_claim=_open_claim(user),
+        open_claim=claim,
         results=[json.loads(item["result"]["S"]) for item in ended],
     )
-
-
-def _open_claim(user: Item) -> OpenClaim | None:
-    if "claim_id" not in user:
-        return None
-    return OpenClaim(user["claim_request_id"]["S"], float(user["claimed_at"]["N"]))
 
 
 def _number(item: Item, name: str) -> float | None:

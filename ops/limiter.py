@@ -1,10 +1,11 @@
-"""The operator's pause: two updates of the item that holds a stack's rate limiter.
+"""Pauses: what the item that holds a stack's rate limiter says, and the operator's two updates.
 
 All functions read this item before a call to the API. `revision` is its optimistic lock: a function
 that read the item before one of these updates cannot overwrite it afterwards.
 """
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 _KEY = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 # The year 3000.
 _NEVER = "32503680000"
+# The circuit breaker is open until a call succeeds, also after `paused_until`.
+_BREAKER = ("outage", "key_refused")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why nobody calls the API, and until when (epoch seconds)."""
+
+    reason: str
+    until: float
+
+
+def read_pause(client: "DynamoDBClient", table_name: str, now: float) -> Pause | None:
+    """Read the pause or open breaker that holds up calls at `now`."""
+    answer = client.get_item(TableName=table_name, Key=_KEY, ConsistentRead=True)
+    item = answer.get("Item", {})
+    reason = item.get("pause_reason", {}).get("S")
+    until = float(item.get("paused_until", {}).get("N", 0))
+    return Pause(reason, until) if reason and (until > now or reason in _BREAKER) else None
 
 
 def pause(client: "DynamoDBClient", table_name: str) -> None:

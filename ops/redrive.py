@@ -19,13 +19,6 @@ _POLL_SECONDS = 1.0
 _MOST_AT_ONCE = 10
 
 
-class NotRedrivenError(CommandError):
-    """The message move task of SQS failed."""
-
-    def __init__(self, name: str, error: object) -> None:
-        super().__init__(f"Not all messages of {name} were moved: {error}.")
-
-
 def main(stack: str) -> int:
     """Redrive the stack and print the number of messages."""
     console = plain_console()
@@ -46,9 +39,11 @@ def redrive(
 ) -> int:
     """Move all messages of one queue to another with their bodies and attributes.
 
-    Returns the number of messages, and reports it while the task runs. Raises NotRedrivenError.
+    Returns the number of messages, and reports it while the task runs. Raises CommandError.
     """
-    source_arn, destination_arn = _arn(sqs, source_url), _arn(sqs, destination_url)
+    source_arn, destination_arn = (
+        _attribute(sqs, url, "QueueArn") for url in (source_url, destination_url)
+    )
     try:
         # Without a destination SQS moves messages to their source queue, and most of these have
         # none, because a function sent them here.
@@ -58,10 +53,6 @@ def redrive(
         if error.response["Error"]["Code"] != "InvalidAction":
             raise
         return _move_one_by_one(sqs, source_url, destination_url)
-    return _await_move_task(sqs, source_arn, report)
-
-
-def _await_move_task(sqs: "SQSClient", source_arn: str, report: Callable[[int], object]) -> int:
     while True:
         task = sqs.list_message_move_tasks(SourceArn=source_arn)["Results"][0]
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
@@ -72,7 +63,8 @@ def _await_move_task(sqs: "SQSClient", source_arn: str, report: Callable[[int], 
                 report(moved)
                 time.sleep(_POLL_SECONDS)
             case status:
-                raise NotRedrivenError(source_arn, task.get("FailureReason", status))
+                why = task.get("FailureReason", status)
+                raise CommandError(f"Not all messages of {source_arn} were moved: {why}.")
 
 
 def _move_one_by_one(sqs: "SQSClient", source_url: str, destination_url: str) -> int:
@@ -97,10 +89,6 @@ def _move_one_by_one(sqs: "SQSClient", source_url: str, destination_url: str) ->
             sqs.delete_message(QueueUrl=source_url, ReceiptHandle=message["ReceiptHandle"])
             moved += 1
     return moved
-
-
-def _arn(sqs: "SQSClient", queue_url: str) -> str:
-    return _attribute(sqs, queue_url, "QueueArn")
 
 
 def _attribute(sqs: "SQSClient", queue_url: str, name: "QueueAttributeNameType") -> str:

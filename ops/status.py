@@ -55,8 +55,8 @@ def window_text(known: KnownUser, now: float) -> str:
 def request_rows(known: KnownUser) -> Iterator[tuple[str, ...]]:
     """Return a row for the open claim, then one for each result, the latest first."""
     if known.open_claim is not None:
-        claimed_at = iso(known.open_claim.claimed_at)
-        yield claimed_at, "open", "claimed", "", "", known.open_claim.request_id
+        request_id, claimed_at = known.open_claim
+        yield iso(claimed_at), "open", "claimed", "", "", request_id
     for result in known.results:
         yield (
             result["occurred_at"],

@@ -2,10 +2,10 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,31 +13,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.errors import CommandError
 from local.processes import uninterrupted
 from local.rows import plain_console, print_row
+from local.stack import subscribe
 from ops.deployed import explained, find_stack
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 # Time, status, reason, request or sweep, user or counts.
 _WIDTHS = (24, 12, 18, 36, 0)
 _WAIT_SECONDS = 20
 # A queue that outlives its command must not collect personal data for long.
-_RETENTION_SECONDS = 300
+_ATTRIBUTES: "Mapping[QueueAttributeNameType, str]" = {
+    "MessageRetentionPeriod": "300",
+    "SqsManagedSseEnabled": "true",
+}
 _LONGEST_NAME = 80
-
-
-class LeftBehindError(CommandError):
-    """The temporary queue or its subscription could not be deleted."""
-
-    def __init__(self, left: str, error: object) -> None:
-        super().__init__(f"Delete {left} by hand, the command could not: {error}")
-
-
-@dataclass
-class _Resources:
-    queue_url: str | None = None
-    subscription_arn: str | None = None
 
 
 def main(stack: str) -> int:
@@ -63,18 +55,32 @@ def temporary_queue(
 ) -> Iterator[str]:
     """Subscribe a new queue to a topic for the length of the block; yields its URL.
 
-    Raises LeftBehindError if the queue or the subscription cannot be deleted.
+    Raises CommandError if the queue or the subscription cannot be deleted.
     """
     name = f"{stack}-tail-"[: _LONGEST_NAME - 32] + uuid.uuid4().hex
-    made = _Resources()
+    made: list[tuple[str, Callable[[], object]]] = []
     try:
         # A signal between creation and assignment would leave the resource behind.
         with uninterrupted():
-            _make(made, sqs, sns, topic_arn, name)
-        yield made.queue_url or ""
+            queue_url = sqs.create_queue(QueueName=name, Attributes=_ATTRIBUTES)["QueueUrl"]
+            made.append((queue_url, partial(sqs.delete_queue, QueueUrl=queue_url)))
+            subscription = subscribe(sqs, sns, queue_url, topic_arn)
+            made.append((subscription, partial(sns.unsubscribe, SubscriptionArn=subscription)))
+        yield queue_url
     finally:
         with uninterrupted():
-            _remove(made, sqs, sns)
+            _remove(made)
+
+
+def _remove(made: list[tuple[str, Callable[[], object]]]) -> None:
+    try:
+        while made:
+            _, delete = made[-1]
+            delete()
+            made.pop()
+    except (BotoCoreError, ClientError) as error:
+        left = " and ".join(name for name, _ in made)
+        raise CommandError(f"Delete {left} by hand, the command could not: {error}") from error
 
 
 def row(body: str) -> list[str]:
@@ -102,52 +108,3 @@ def _bodies(sqs: "SQSClient", queue_url: str) -> Iterator[str]:
         for message in answer.get("Messages", []):
             yield message["Body"]
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-
-def _make(made: _Resources, sqs: "SQSClient", sns: "SNSClient", topic_arn: str, name: str) -> None:
-    made.queue_url = sqs.create_queue(
-        QueueName=name,
-        Attributes={
-            "MessageRetentionPeriod": str(_RETENTION_SECONDS),
-            "SqsManagedSseEnabled": "true",
-        },
-    )["QueueUrl"]
-    queue_arn = sqs.get_queue_attributes(QueueUrl=made.queue_url, AttributeNames=["QueueArn"])[
-        "Attributes"
-    ]["QueueArn"]
-    policy = json.dumps(_only_from(topic_arn, queue_arn))
-    sqs.set_queue_attributes(QueueUrl=made.queue_url, Attributes={"Policy": policy})
-    made.subscription_arn = sns.subscribe(
-        TopicArn=topic_arn,
-        Protocol="sqs",
-        Endpoint=queue_arn,
-        Attributes={"RawMessageDelivery": "true"},
-        ReturnSubscriptionArn=True,
-    )["SubscriptionArn"]
-
-
-def _only_from(topic_arn: str, queue_arn: str) -> dict[str, Any]:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sns.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": queue_arn,
-                "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
-            }
-        ],
-    }
-
-
-def _remove(made: _Resources, sqs: "SQSClient", sns: "SNSClient") -> None:
-    left = [each for each in (made.subscription_arn, made.queue_url) if each is not None]
-    try:
-        if made.subscription_arn is not None:
-            sns.unsubscribe(SubscriptionArn=made.subscription_arn)
-            left.pop(0)
-        if made.queue_url is not None:
-            sqs.delete_queue(QueueUrl=made.queue_url)
-    except (BotoCoreError, ClientError) as error:
-        raise LeftBehindError(" and ".join(left), error) from error

@@ -1,19 +1,15 @@
-"""Fakes of everything outside, and a world that wires the real Reinviter to them.
+"""Fakes of everything outside, and the real Reinviter wired to them.
 
 The clients of SQS, SNS and Secrets Manager, the table and the API are fakes; everything of
-`functions/` is real. Time moves only when a test moves it, and a step fails only when a test says
-so. The contract suites hold the table against DynamoDB.
+`functions/` is real. tests/reinvite_world.py and the simulation decide which steps fail. The
+contract suites hold the table against DynamoDB.
 """
 
 import base64
-import json
 import random
-import threading
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
@@ -22,17 +18,18 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import ClientError
 
 from invitations.api_key import ApiKeys
+from invitations.calls import ApiCalls
 from invitations.errors import TableUnavailableError
 from invitations.exits import Exits
-from invitations.ledger import Ledger, UserRecord
-from invitations.messages import Deferred, Ending, Message, RetryState
-from invitations.outcomes import Answered, NotSent, Response, Unknown
+from invitations.ledger import Ledger
+from invitations.messages import Message, RetryState
 from invitations.partoo import PartooApi
 from invitations.policy import Policy
 from invitations.queues import MessageQueue
 from invitations.rate_limiter import RateLimiter
 from invitations.records import message_of
-from invitations.reinvite import Execution, Reinviter
+from invitations.reinvite import Reinviter
+from invitations.requests import Request
 from invitations.results import Result, Source
 from invitations.table import Item, Key
 from invitations.topic import ResultTopic
@@ -60,17 +57,6 @@ class FaultError(Exception):
     """The step fails; raised after its effect: only its reply is lost."""
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 class Steps(Protocol):
     """Is called before and after the effect of each call to something outside.
 
@@ -90,51 +76,8 @@ class Steps(Protocol):
     def after(self, step: str) -> None: ...
 
 
-class ScriptedSteps:
-    """Steps that fail, or during which something else happens, as a test says."""
-
-    def __init__(self) -> None:
-        self.taken: list[str] = []
-        """In their order."""
-        self._scripts: dict[tuple[str, bool], deque[Callable[[], None]]] = defaultdict(deque)
-        self._lock = threading.Lock()
-
-    def fail(
-        self,
-        step: str,
-        *,
-        times: int = 1,
-        after_effect: bool = False,
-        error: BaseException | None = None,
-    ) -> None:
-        """Let the next calls of a step fail; `after_effect`: lose their replies."""
-
-        def fail() -> None:
-            raise error or FaultError(f"{step} is scripted to fail")
-
-        self._scripts[step, after_effect].extend([fail] * times)
-
-    def during(self, step: str, happens: Callable[[], object]) -> None:
-        """Let something happen before the next call of a step has its effect."""
-        self._scripts[step, False].append(lambda: (happens(), None)[1])
-
-    def before(self, step: str) -> None:
-        self.taken.append(step)
-        self._run(step, after_effect=False)
-
-    def after(self, step: str) -> None:
-        self._run(step, after_effect=True)
-
-    def _run(self, step: str, *, after_effect: bool) -> None:
-        with self._lock:
-            script = self._scripts[step, after_effect]
-            action = script.popleft() if script else None
-        if action is not None:
-            action()
-
-
 @contextmanager
-def _step(steps: Steps, name: str, error: Exception) -> Iterator[None]:
+def step(steps: Steps, name: str, error: Exception) -> Iterator[None]:
     try:
         steps.before(name)
         yield
@@ -151,11 +94,11 @@ class FakeTable(InMemoryTable):
         self._steps = steps
 
     def read(self, keys: Sequence[Key]) -> list[Item]:
-        with _step(self._steps, _name_of_read(keys), _table_is_down()):
+        with step(self._steps, _name_of_read(keys), _table_is_down()):
             return super().read(keys)
 
     def write(self, key: Key, item: Item, seen: Item) -> Item:
-        with _step(self._steps, _name_of_write(key, item), _table_is_down()):
+        with step(self._steps, _name_of_write(key, item), _table_is_down()):
             return super().write(key, item, seen)
 
 
@@ -265,7 +208,7 @@ class FakeSqs:
     def send_message_batch(self, **call: Any) -> dict[str, Any]:
         queue = call["QueueUrl"].rpartition("/")[2]
         assert 0 < len(call["Entries"]) <= 10
-        with _step(self._steps, f"queue.{queue}", _client_error("SendMessageBatch")):
+        with step(self._steps, f"queue.{queue}", _client_error("SendMessageBatch")):
             for entry in call["Entries"]:
                 self._put(queue, entry)
         return {"Successful": [{"Id": entry["Id"]} for entry in call["Entries"]]}
@@ -293,21 +236,14 @@ class FakeSns:
 
     def __init__(self, steps: Steps) -> None:
         self.published: list[Result] = []
-        self.attributes: list[dict[str, str]] = []
         self._steps = steps
 
     def publish_batch(self, **call: Any) -> dict[str, Any]:
         entries = call["PublishBatchRequestEntries"]
         assert 0 < len(entries) <= 10
-        with _step(self._steps, "topic.publish", _client_error("PublishBatch")):
+        with step(self._steps, "topic.publish", _client_error("PublishBatch")):
             for entry in entries:
                 self.published.append(Result.from_json(entry["Message"]))
-                self.attributes.append(
-                    {
-                        name: attribute["StringValue"]
-                        for name, attribute in entry["MessageAttributes"].items()
-                    }
-                )
         return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
 
 
@@ -319,57 +255,8 @@ class FakeSecrets:
         self._steps = steps
 
     def get_secret_value(self, **_: Any) -> dict[str, str]:
-        with _step(self._steps, "secret.read", _client_error("GetSecretValue")):
+        with step(self._steps, "secret.read", _client_error("GetSecretValue")):
             return {"SecretString": self.secret}
-
-
-Script = Callable[[float], Response]
-"""A scripted response, given the moment at which the call ends."""
-
-
-def answers(http_status: int, retry_after: str | None = None) -> Script:
-    return lambda ended_at: Answered(http_status, ended_at, retry_after)
-
-
-def not_sent() -> Script:
-    return lambda _: NotSent("connection refused")
-
-
-def no_answer() -> Script:
-    return lambda ended_at: Unknown("read timed out", gave_up_at=ended_at)
-
-
-@dataclass(frozen=True)
-class Call:
-    user_id: str
-    api_key: str
-    called_at: float
-    response: Response
-
-
-class ScriptedApi(PartooApi):
-    """Answers 200 unless a script says otherwise; each call takes `seconds` of the clock."""
-
-    def __init__(self, steps: Steps, clock: Clock, seconds: float = 0.5) -> None:
-        self.calls: list[Call] = []
-        self.seconds = seconds
-        self._steps = steps
-        self._time = clock
-        self._scripts: dict[str, deque[Script]] = defaultdict(deque)
-
-    def script(self, user_id: str, *scripts: Script) -> None:
-        """Set the responses to the user's next calls."""
-        self._scripts[user_id].extend(scripts)
-
-    def invite(self, user_id: str, api_key: str) -> Response:
-        with _step(self._steps, "api.invite", ExecutionDiedError()):  # type: ignore[arg-type]  # no Exception
-            script = self._scripts[user_id]
-            response = script.popleft() if script else answers(200)
-            called_at = self._time()
-            self._time.advance(self.seconds)
-            ended = response(self._time())
-            self.calls.append(Call(user_id, api_key, called_at, ended))
-            return ended
 
 
 @dataclass(frozen=True)
@@ -409,10 +296,13 @@ def make_reinviter(
 
     return Reinviter(
         ledger=ledger,
-        limiter=RateLimiter(
-            outside.table, settings.requests_per_minute, clock, sleep, random.Random(seed)
+        calls=ApiCalls(
+            RateLimiter(
+                outside.table, settings.requests_per_minute, clock, sleep, random.Random(seed)
+            ),
+            ApiKeys(outside.secrets, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key"),
+            clock,
         ),
-        keys=ApiKeys(outside.secrets, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key"),
         api=outside.api,
         exits=Exits(
             ledger=ledger,
@@ -435,154 +325,13 @@ def make_reinviter(
     )
 
 
-class World:
-    """One container over fakes, and the queues that hand messages to it."""
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
-        self.clock = Clock()
-        self.steps = ScriptedSteps()
-        self.table = FakeTable(self.steps)
-        self.sqs = FakeSqs(self.steps, self.clock)
-        self.sns = FakeSns(self.steps)
-        self.secrets = FakeSecrets(self.steps)
-        self.api = ScriptedApi(self.steps, self.clock)
-        self._claims = count(1)
-        self._redrives = count(1)
-        self.reinviter = self.another_container()
-
-    def another_container(self) -> Reinviter:
-        return make_reinviter(
-            Outside(self.table, self.sqs, self.sns, self.secrets, self.api),
-            self.settings,
-            self.clock,
-            self.clock.advance,
-            lambda: f"claim-{next(self._claims)}",
-        )
-
-    @property
-    def published(self) -> list[Result]:
-        return self.sns.published
-
-    @property
-    def deferred(self) -> list[StoredMessage]:
-        """What waits on the retry queue and the bulk queue."""
-        return self.sqs.on("retry", "bulk")
-
-    @property
-    def dead(self) -> list[StoredMessage]:
-        return self.sqs.on("dead")
-
-    def message(
-        self, user_id: str = "u1", request_id: str | None = "r1", **fields: object
-    ) -> StoredMessage:
-        """A new message with a request, on the request queue."""
-        body: dict[str, object] = {"user_id": user_id, **fields}
-        if request_id is not None:
-            body["request_id"] = request_id
-        return self.raw(json.dumps(body), f"message-{request_id or user_id}")
-
-    def raw(self, body: str, message_id: str = "m1") -> StoredMessage:
-        """A new message on the request queue."""
-        return StoredMessage("requests", message_id, body, sent_at=self.clock())
-
-    def sweep_message(self, state: RetryState, user_id: str = "u1") -> StoredMessage:
-        """A sweep's request, on the bulk queue."""
-        return StoredMessage(
-            "bulk",
-            f"message-{state.request_id}",
-            json.dumps({"user_id": user_id}),
-            {"retry_state": text_attribute(state.to_json())},
-            sent_at=self.clock(),
-        )
-
-    def ask(
-        self, user_id: str = "u1", request_id: str | None = "r1", **fields: object
-    ) -> Result | Deferred:
-        """Send a new request, and deliver it once."""
-        return self.deliver(self.message(user_id, request_id, **fields))
-
-    def deliver(
-        self, message: StoredMessage, *, receive_count: int = 1, seconds: float = EXECUTION_SECONDS
-    ) -> Result | Deferred:
-        """Hand a message with one request to an execution that may last `seconds`."""
-        (outcome,) = self.deliver_order(message, receive_count=receive_count, seconds=seconds)
-        return outcome
-
-    def deliver_order(
-        self, message: StoredMessage, *, receive_count: int = 1, seconds: float = EXECUTION_SECONDS
-    ) -> list[Result | Deferred]:
-        """Hand a message with an order to an execution that may last `seconds`."""
-        received = message.received(self.clock(), receive_count)
-        return self.reinviter.carry_out(received, Execution(self.clock() + seconds))
-
-    def deliver_together(self, *messages: StoredMessage) -> list[Result | Deferred]:
-        """Hand messages to one execution, each in a thread of its own."""
-        execution = Execution(self.clock() + EXECUTION_SECONDS)
-        received = [message.received(self.clock()) for message in messages]
-        with ThreadPoolExecutor(len(messages)) as threads:
-            outcomes = threads.map(lambda each: self.reinviter.carry_out(each, execution), received)
-            return [each for outcome in outcomes for each in outcome]
-
-    def invoke(
-        self, event: Mapping[str, Any], *, seconds: float = EXECUTION_SECONDS
-    ) -> list[Result | Deferred]:
-        """Invoke the function directly."""
-        now = self.clock()
-        message = Message("invocation-1", json.dumps(event), Source.DIRECT, now, now)
-        execution = Execution(now + seconds)
-        return [
-            outcome
-            for part in self.reinviter.parts(message)
-            for outcome in self.reinviter.carry_out(part, execution)
-        ]
-
-    def deliver_copy(self) -> Result | Deferred:
-        """Wait for the deferred message that is due first, and deliver it."""
-        copy = min(self.deferred, key=lambda message: message.due_at)
-        self.sqs.messages.remove(copy)
-        self.clock.now = max(self.clock.now, copy.due_at)
-        return self.deliver(copy)
-
-    def deliver_copies(self, times: int) -> None:
-        for _ in range(times):
-            self.deliver_copy()
-
-    def deliver_all_copies(self) -> None:
-        """Deliver every deferred message, and those that come of them."""
-        for _ in range(200):
-            if not self.deferred:
-                return
-            self.deliver_copy()
-        raise AssertionError("a request is deferred for ever")
-
-    def redriven(self, dead: StoredMessage | None = None) -> StoredMessage:
-        """Move a message of the dead-letter queue to the request queue, as SQS does."""
-        moved = dead or self.dead[-1]
-        if moved in self.sqs.messages:
-            self.sqs.messages.remove(moved)
-        name = f"redriven-{next(self._redrives)}"
-        return replace(moved, queue="requests", message_id=name, sent_at=self.clock())
-
-    def user(self, user_id: str = "u1") -> UserRecord:
-        """What the ledger says of a user."""
-        return self._ledger().read(user_id, "none").user
-
-    def ending(self, user_id: str = "u1", request_id: str = "r1") -> Ending | None:
-        """The stored end of a request."""
-        return self._ledger().read(user_id, request_id).ending
-
-    def calls_for(self, user_id: str = "u1") -> list[float]:
-        """When the user was called."""
-        return [call.called_at for call in self.api.calls if call.user_id == user_id]
-
-    def _ledger(self) -> Ledger:
-        table = InMemoryTable()
-        table.items = self.table.items
-        return Ledger(table, HISTORY_DAYS, self.clock)
-
-
-def in_short(outcome: Result | Deferred) -> str:
-    if isinstance(outcome, Deferred):
-        return f"deferred: {outcome.cause}"
-    return f"{outcome.status}: {outcome.reason}"
+def a_request(
+    request_id: str = "r1",
+    user_id: str = "u1",
+    source: str = Source.SQS,
+    state: RetryState | None = None,
+    **fields: Any,
+) -> Request:
+    """A request, asked for when every fake clock begins."""
+    message = Message("m1", "{}", Source.SQS, sent_at=START, received_at=START)
+    return Request(message, state or RetryState(request_id, source, START), user_id, **fields)

@@ -15,11 +15,12 @@ from typing import Any
 import jmespath
 
 from invitations.api_key import ApiKeys
+from invitations.calls import ApiCalls
 from invitations.errors import KeyUnavailableError, TableUnavailableError
 from invitations.exits import Exits
-from invitations.ledger import Claim, Ledger
+from invitations.ledger import Ledger
 from invitations.limited_call import LimitedCaller
-from invitations.messages import Message, Pace, RetryState
+from invitations.messages import ClaimEnd, Message, Pace, RetryState
 from invitations.outcomes import Answered, Response
 from invitations.partoo import PartooApi
 from invitations.policy import Policy
@@ -32,32 +33,15 @@ from invitations.sweeps.store import SweepStore
 from invitations.sweeps.sweeper import Answer, Sweeper
 from invitations.table import Item, Key
 from invitations.topic import ResultTopic
+from tests.fakes import CALL_BUDGET_SECONDS, START, ExecutionDiedError
 from tests.memory_table import InMemoryTable
+from tests.reinvite_world import Clock
 
-START = 1_800_000_000.0
-"""2027-01-15T08:00:00Z."""
 HOUR = 3600.0
 LONG_AGO = int(START - 1_000 * HOUR)
-EXECUTION_SECONDS = 300.0
-CALL_BUDGET_SECONDS = 22.0
 CRITERIA = Criteria(min_age_hours=72, max_invites=3, max_users=0)
 
 BULK, SWEEPS = "bulk", "sweeps"
-
-
-class ExecutionDiedError(BaseException):
-    """The execution ends here: no line of the code under test may catch it."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def user(user_id: str, **fields: Any) -> dict[str, Any]:
@@ -261,17 +245,17 @@ class SweepWorld:
         self.sqs, self.sns = FakeSqs(self.steps, self.clock), FakeSns(self.steps)
         self.keys, self.partoo = FakeKeys(), FakePartoo(self.clock)
         self.partoo.add(users)
+        self.execution_seconds = 300.0
         self._numbers = count(1)
         self.ledger = Ledger(self.table, 90, self.clock)
         self.limiter = RateLimiter(
             self.table, requests_per_minute, self.clock, self.clock.advance, random.Random(0)
         )
+        calls = ApiCalls(self.limiter, self.keys, self.clock)
         topic = ResultTopic(self._client(self.sns), "topic")
         bulk, sweeps = (MessageQueue(self._client(self.sqs), name) for name in (BULK, SWEEPS))
         self.sweeper = Sweeper(
-            caller=LimitedCaller(
-                self.limiter, self.keys, CALL_BUDGET_SECONDS, self.clock, self.clock.advance
-            ),
+            caller=LimitedCaller(calls, CALL_BUDGET_SECONDS, self.clock, self.clock.advance),
             api=self.partoo,
             ledger=self.ledger,
             store=SweepStore(self.table),
@@ -284,8 +268,7 @@ class SweepWorld:
         )
         self.reinviter = Reinviter(
             self.ledger,
-            self.limiter,
-            self.keys,
+            calls,
             self.partoo,
             Exits(self.ledger, topic, bulk, bulk, bulk, self.clock, random.Random(0)),
             Policy(300, 10, 5, jmespath.compile("detail.user_id"), CALL_BUDGET_SECONDS),
@@ -303,7 +286,7 @@ class SweepWorld:
 
     def execute(self, request: SweepRequest) -> Answer:
         carry_on = self.sweeper.preview if request.dry_run else self.sweeper.sweep
-        return carry_on(request, self.clock() + EXECUTION_SECONDS)
+        return carry_on(request, self.clock() + self.execution_seconds)
 
     def resume(self) -> Answer:
         """Wait for the next rescheduled sweep, and carry it on."""
@@ -313,10 +296,12 @@ class SweepWorld:
 
     def sweep_to_the_end(self, **criteria: Any) -> Answer:
         answer = self.sweep(**criteria)
+        return answer if answer["status"] != "rescheduled" else self.resume_to_the_end()
+
+    def resume_to_the_end(self) -> Answer:
         for _ in range(100):
-            if answer["status"] != "rescheduled":
+            if (answer := self.resume())["status"] != "rescheduled":
                 return answer
-            answer = self.resume()
         raise AssertionError("a sweep is rescheduled for ever")
 
     @property
@@ -356,10 +341,11 @@ class SweepWorld:
     def invited(self, user_id: str, times: int = 1) -> None:
         """Note invitations by whatever trigger, made now."""
         for _ in range(times):
-            known = self.ledger.read(user_id, "an event's").user
-            claim = Claim(f"claim-{next(self._numbers)}", "an event's", self.clock())
-            claimed = self.ledger.claim(user_id, known, claim, self.clock())
-            self.ledger.end_claim(user_id, claim.claim_id, claimed, None, self.clock(), sent=True)
+            user, now = self.ledger.read(user_id, "an event's").user, self.clock()
+            claim_id = f"claim-{next(self._numbers)}"
+            claimed = self.ledger.claim(user_id, user.claimed("an event's", claim_id, now, now))
+            end = ClaimEnd(invited_at=now, sent=True)
+            self.ledger.end_claim(user_id, claim_id, claimed, end)
 
 
 def retry_state(entry: dict[str, Any]) -> RetryState:

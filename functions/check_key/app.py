@@ -16,9 +16,7 @@ from invitations.observability import logger, metrics, traced
 
 config = Config.from_environment(os.environ)
 shared = Dependencies.of(config)
-key_check = KeyCheck(
-    LimitedCaller(shared.limiter, shared.keys, config.call_budget_seconds), shared.api
-)
+key_check = KeyCheck(LimitedCaller(shared.calls, config.call_budget_seconds), shared.api)
 
 
 @logger.inject_lambda_context

@@ -39,13 +39,13 @@ class ApiKeys:
         self._secret_arn = secret_arn
         self._max_age_seconds = max_age_seconds
         self._last_good: str | None = None
-        # A batch whose calls were all refused reads the secret once, also when reading is slow.
+        # Threads whose calls were refused at the same time share one read.
         self._afresh = Batcher(self._read_afresh, _MOST_AT_ONCE)
 
     def current(self) -> str:
         """The key; while the secret cannot be read or holds no key, the last one that it held."""
         try:
-            # A secret that holds no key yet may be mended at any time.
+            # Do not cache a secret without a key.
             return self._read(force=self._last_good is None)
         except KeyUnavailableError:
             if self._last_good is None:
@@ -57,7 +57,7 @@ class ApiKeys:
         # Another thread may have read it since the refused call began.
         fresh = self._last_good
         if fresh in (None, refused):
-            fresh = self._afresh.ask(refused)
+            fresh = self._afresh.submit(refused)
         return None if fresh == refused else fresh
 
     def _read_afresh(self, refused: Sequence[str]) -> Sequence[str]:
@@ -93,7 +93,7 @@ def parse_api_key(secret: object) -> str:
                 raise _no_key("it is an object without api_key")
             key = key["api_key"]
     elif isinstance(text, str) and _NAME_AND_VALUE.match(text):
-        # A key that has this form is taken from JSON.
+        # A key of this form can be put in JSON.
         raise _no_key("it is a line with a name and a value; put in the value alone")
     if isinstance(key, bytes):
         raise _no_key("it is binary; put in a text")

@@ -1,33 +1,28 @@
-"""The configuration, read once from the environment when a container starts."""
+"""The settings, read once from the environment when a container starts.
 
-import re
+The template's parameters have the bounds and patterns of the values.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
+from urllib3.util import parse_url
 
 from invitations.errors import ConfigurationError
-
-FUNCTION_TIMEOUT_SECONDS = 60
-"""How long an execution may last; the template's `Timeout`."""
-
-MAX_PARTOO_TIMEOUT_SECONDS = 20
+from invitations.policy import Policy
 
 # Connecting, and saving the result with a table that is slow but alive.
 _SAVE_SECONDS = 12
 
-_PLAIN_URL = re.compile(
-    r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(127\.0\.0\.1|localhost|\[::1\]))"
-    r"(:(?P<port>[1-9][0-9]{0,4}))?(/[A-Za-z0-9._~/-]*)?"
-)
-_MAX_PORT = 65_535
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
 class Config:
-    """What every function needs; every value is valid, or it would not have been read."""
+    """The settings that all functions share."""
 
     partoo_base_url: str
     partoo_timeout_seconds: int
@@ -43,12 +38,9 @@ class Config:
         read = Reader(environment)
         return cls(
             partoo_base_url=read.base_url("PARTOO_BASE_URL"),
-            partoo_timeout_seconds=read.integer(
-                "PARTOO_TIMEOUT_SECONDS", 1, MAX_PARTOO_TIMEOUT_SECONDS
-            ),
-            requests_per_minute=read.integer("REQUESTS_PER_MINUTE", 1, 10_000),
-            # A message can wait 14 days in each of two queues, and only then be redriven.
-            history_days=read.integer("HISTORY_DAYS", 30, 3650),
+            partoo_timeout_seconds=read.integer("PARTOO_TIMEOUT_SECONDS"),
+            requests_per_minute=read.integer("REQUESTS_PER_MINUTE"),
+            history_days=read.integer("HISTORY_DAYS"),
             table_name=read.text("TABLE_NAME"),
             result_topic_arn=read.text("RESULT_TOPIC_ARN"),
             api_key_secret_arn=read.text("API_KEY_SECRET_ARN"),
@@ -56,7 +48,7 @@ class Config:
 
     @property
     def call_budget_seconds(self) -> float:
-        """What must be left of an execution before it begins a call.
+        """Time that an execution must have left when it begins a call.
 
         A body that stalls after the head takes the time-out once more.
         """
@@ -65,13 +57,10 @@ class Config:
 
 @dataclass(frozen=True)
 class ReinviteConfig:
-    """What the function that invites needs besides."""
+    """The settings of the function that invites."""
 
     shared: Config
-    invite_window_seconds: int
-    max_attempts: int
-    user_daily_limit: int
-    user_id_path: ParsedResult
+    policy: Policy
     retry_queue_url: str
     bulk_queue_url: str
     dead_letter_queue_url: str
@@ -79,13 +68,16 @@ class ReinviteConfig:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "ReinviteConfig":
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read = Reader(environment)
+        read, shared = Reader(environment), Config.from_environment(environment)
         return cls(
-            shared=Config.from_environment(environment),
-            invite_window_seconds=read.integer("INVITE_WINDOW_SECONDS", 1, 86_400),
-            max_attempts=read.integer("MAX_ATTEMPTS", 1, 100),
-            user_daily_limit=read.integer("USER_DAILY_LIMIT", 0, 100),
-            user_id_path=read.jmespath("USER_ID_PATH"),
+            shared=shared,
+            policy=Policy(
+                window_seconds=read.integer("INVITE_WINDOW_SECONDS"),
+                max_attempts=read.integer("MAX_ATTEMPTS"),
+                user_daily_limit=read.integer("USER_DAILY_LIMIT"),
+                user_id_path=read.jmespath("USER_ID_PATH"),
+                call_budget_seconds=shared.call_budget_seconds,
+            ),
             retry_queue_url=read.text("RETRY_QUEUE_URL"),
             bulk_queue_url=read.text("BULK_QUEUE_URL"),
             dead_letter_queue_url=read.text("DEAD_LETTER_QUEUE_URL"),
@@ -94,7 +86,7 @@ class ReinviteConfig:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads values; every method raises ConfigurationError, which names the variable."""
+    """Reads variables; every method raises ConfigurationError, which names the variable."""
 
     environment: Mapping[str, str]
 
@@ -104,34 +96,25 @@ class Reader:
             raise ConfigurationError(f"{name} is missing")
         return value
 
-    def integer(self, name: str, least: int, most: int) -> int:
+    def integer(self, name: str) -> int:
         text = self.text(name)
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ConfigurationError(
-                f"{name} must be a whole number from {least} to {most}, not {text!r}"
-            )
+        if not text.isdecimal():
+            raise ConfigurationError(f"{name} must be a whole number, not {text!r}")
         return int(text)
 
     def base_url(self, name: str) -> str:
-        """https, or http on this machine; nothing in it that could be misread or be a secret."""
+        """Read a URL with https; http is for this machine only, because the URL gets the key."""
         text = self.text(name)
-        if "@" in text:
+        url = parse_url(text)
+        if url.auth is not None:
             raise ConfigurationError(f"{name} must not contain credentials")
-        url = _PLAIN_URL.fullmatch(text)
-        if url is None or int(url["port"] or 443) > _MAX_PORT:
-            raise ConfigurationError(
-                f"{name} must be https:// with a host and a path, http:// for this machine only, "
-                f"not {text!r}"
-            )
+        if url.scheme != "https" and url.host not in _LOOPBACK:
+            raise ConfigurationError(f"{name} must begin with https://, not {text!r}")
         return text
 
-    def words(self, name: str, form: str) -> tuple[str, ...]:
-        """Comma-separated words of a form; empty: none."""
-        words = tuple(filter(None, self.environment.get(name, "").split(",")))
-        for word in words:
-            if not re.fullmatch(form, word):
-                raise ConfigurationError(f"{name} must have words of the form {form}, not {word!r}")
-        return words
+    def words(self, name: str) -> tuple[str, ...]:
+        """Read words that commas separate; empty: none."""
+        return tuple(filter(None, self.environment.get(name, "").split(",")))
 
     def flag(self, name: str) -> bool:
         text = self.text(name)

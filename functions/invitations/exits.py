@@ -1,4 +1,4 @@
-"""How an execution is done with a message: its result is published, or it waits on a queue."""
+"""The ways in which an execution ends its work on a request: save, publish, defer."""
 
 import math
 import random
@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from invitations.errors import DependencyUnavailableError, TableUnavailableError
 from invitations.ledger import Ledger, UserRecord
-from invitations.messages import Deferred, Ending, Message, Pace, RetryState, delay_seconds
+from invitations.messages import (
+    ClaimEnd,
+    Deferred,
+    Message,
+    Pace,
+    StoredResult,
+    backoff_seconds,
+    delay_seconds,
+)
 from invitations.observability import about, log_deferral, log_dependency, log_result
 from invitations.queues import MessageQueue
 from invitations.requests import Request
@@ -15,9 +23,11 @@ from invitations.results import Result
 from invitations.table import Item
 from invitations.topic import ResultTopic
 
-_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 5.0, 900.0
-# Until its result is saved, a duplicate of the request could call again.
+_MAX_BACKOFF_SECONDS = 900.0
+# Until the table has the result, a duplicate of the request could call again.
 _MAX_UNSAVED_SECONDS = 20.0
+
+_FREE_AT_ONCE = ClaimEnd()
 
 
 @dataclass(frozen=True)
@@ -32,122 +42,91 @@ class Exits:
     clock: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)
 
-    def save(
-        self,
-        message: Message,
-        request: Request,
-        state: RetryState,
-        ending: Ending,
-        seen: Item,
-        claimed: UserRecord | None,
+    def queue_of(self, pace: Pace) -> MessageQueue:
+        return self.bulk_queue if pace == Pace.BULK else self.retry_queue
+
+    def save_and_publish(
+        self, request: Request, new: StoredResult, item: Item, claimed: UserRecord | None
     ) -> Result | Deferred:
-        """Save how the request ended, and end its claim; returns the result that counts.
+        """Store a request's result, end its claim, and publish the stored result.
 
-        `seen` is the stored end as it was read, `claimed` the user's record with the claim; empty
-        and None when they were not read. While the table is down, what a call brought is deferred.
+        `item` is the stored result as it was read, `claimed` the user's record with the claim;
+        empty and None when they were not read.
         """
-        # By a clock behind the queue's, a request may end before it was asked for. Its duplicate
-        # would be taken for a redriven one.
-        ending = replace(ending, ended_at=max(ending.ended_at, state.asked_at))
-        try:
-            saved = self.ledger.save(request.user_id, ending, state.asked_at, seen)
-        except TableUnavailableError as error:
-            if ending.claim_id is None:
-                raise
-            # What only this execution knows must outlive it: the message carries it on.
-            log_dependency(about(request), error)
-            unsaved = replace(state, unsaved=ending)
-            return self.back_off(message, request, unsaved, error.cause, _MAX_UNSAVED_SECONDS)
-        self.end_claim_of(ending, request, claimed)
-        return saved.result
+        saved = self.save(request, new, item, claimed)
+        return saved if isinstance(saved, Deferred) else self.publish(request, saved)
 
-    def end_claim_of(self, ending: Ending, request: Request, claimed: UserRecord | None) -> None:
-        """End the claim under which a request ended."""
-        if ending.claim_id is not None:
-            self.end_claim(
-                request,
-                ending.claim_id,
-                claimed,
-                ending.window_ends_at,
-                ending.invited_at,
-                sent=ending.sent,
-            )
+    def save(
+        self, request: Request, new: StoredResult, item: Item, claimed: UserRecord | None
+    ) -> Result | Deferred:
+        """Store a request's result and end its claim; return the stored result.
+
+        While the table is down, the result of a call travels with the deferred message.
+        """
+        # Lambda's clock can lag SQS's: a duplicate must not look like a redriven request.
+        new = replace(new, ended_at=max(new.ended_at, request.state.asked_at))
+        try:
+            stored = self.ledger.save(request.user_id, new, request.state.asked_at, item)
+        except TableUnavailableError as error:
+            if new.claim_id is None:
+                raise
+            log_dependency(about(request), error)
+            request = replace(request, state=replace(request.state, unsaved=new))
+            return self.back_off(request, error.cause, _MAX_UNSAVED_SECONDS)
+        if new.claim_id is not None:
+            self.end_claim(request, new.claim_id, claimed, new.claim_end)
+        return stored.result
 
     def end_claim(
         self,
         request: Request,
         claim_id: str,
         claimed: UserRecord | None,
-        window_ends_at: float | None = None,
-        invited_at: float | None = None,
-        *,
-        sent: bool = False,
+        end: ClaimEnd = _FREE_AT_ONCE,
     ) -> None:
-        """End a claim, as Ledger.end_claim does; while the table is down, it stays open."""
+        """End a claim; while the table is down, the claim stays open until its window is over."""
         try:
-            self.ledger.end_claim(
-                request.user_id, claim_id, claimed, window_ends_at, invited_at, sent=sent
-            )
+            self.ledger.end_claim(request.user_id, claim_id, claimed, end)
         except TableUnavailableError as error:
-            # The claim holds until its own end: no e-mail too many, only a wait.
             log_dependency(about(request), error)
 
-    def publish(
-        self,
-        message: Message,
-        result: Result | Deferred,
-        request: Request | None = None,
-        state: RetryState | None = None,
-    ) -> Result | Deferred:
-        """Publish a result; a failed or invalid one's message goes to the dead-letter queue."""
-        if isinstance(result, Deferred):
-            return result
+    def publish(self, request: Request, result: Result) -> Result | Deferred:
+        """Publish a result; the message of a failed request goes to the dead-letter queue, too."""
         try:
-            self.topic.publish(result)
-            if result.goes_to_dead_letter_queue:
-                self.dead_letter_queue.keep(message, result)
+            self.publish_of(request.message, result)
         except DependencyUnavailableError as error:
-            if request is None or state is None:
-                # A copy would know nothing that the message itself does not.
-                raise
             log_dependency(about(request), error)
-            return self.back_off(message, request, replace(state, unsaved=None), error.cause)
-        log_result(result, self.clock() - message.asked_at)
+            return self.back_off(request, error.cause)
         return result
 
+    def publish_of(self, message: Message, result: Result) -> None:
+        """Publish a result of a message; a failed or invalid message goes to the dead letters."""
+        self.topic.publish(result)
+        if result.goes_to_dead_letter_queue:
+            self.dead_letter_queue.send_dead_letter(message, result)
+        log_result(result, self.clock() - message.asked_at)
+
     def back_off(
-        self,
-        message: Message,
-        request: Request,
-        state: RetryState,
-        cause: str,
-        most_seconds: float = _MAX_BACKOFF_SECONDS,
+        self, request: Request, cause: str, most_seconds: float = _MAX_BACKOFF_SECONDS
     ) -> Deferred:
-        """Defer for longer each time, with jitter, at most `most_seconds`."""
-        ceiling = min(_BACKOFF_SECONDS * 2.0 ** min(state.failures, 10), most_seconds)
-        until = self.clock() + ceiling * self.rng.uniform(0.5, 1)
-        state = replace(state, failures=state.failures + 1)
-        return self.defer(message, request, state, cause, until)
+        """Defer for longer each time, with jitter, for `most_seconds` at most."""
+        state = request.state
+        until = self.clock() + backoff_seconds(state.failures, most_seconds, self.rng)
+        request = replace(request, state=replace(state, failures=state.failures + 1))
+        return self.defer(request, cause, until)
 
     def defer(
-        self,
-        message: Message,
-        request: Request,
-        state: RetryState,
-        cause: str,
-        until: float,
-        *,
-        has_appointment: bool = False,
+        self, request: Request, cause: str, until: float, *, has_appointment: bool = False
     ) -> Deferred:
-        """Put a copy on the queue of the message's pace, to come back at `until`."""
-        now = self.clock()
-        if request.not_after is not None and now <= request.not_after and state.unsaved is None:
-            # It ends then at the latest. Later, it waits for something else: a claim, or the topic.
+        """Put a copy of the message on the queue of its pace, to return at `until`."""
+        now, state = self.clock(), request.state
+        if request.not_after is not None and not request.is_over(now):
+            # The request fails as soon as `not_after` is over, whatever it waits for.
             until = min(until, math.nextafter(request.not_after, math.inf))
         delay = delay_seconds(until - now, self.rng)
         waiting = replace(state, wait_until=until, cause=cause, has_appointment=has_appointment)
-        is_bulk = message.pace == Pace.BULK
-        (self.bulk_queue if is_bulk else self.retry_queue).defer(message, waiting, delay)
+        pace = request.message.pace
+        self.queue_of(pace).defer(request.message, waiting, delay)
         deferred = Deferred(request.request_id, request.user_id, cause, delay)
-        log_deferral(deferred, waiting, None if is_bulk else now - state.asked_at)
+        log_deferral(deferred, waiting, None if pace == Pace.BULK else now - state.asked_at)
         return deferred

@@ -1,4 +1,4 @@
-"""Finds out when the API key expires, as far as the vendor's list of keys says.
+"""Checks when the API key expires, as far as the vendor's list of keys says.
 
 `GET /api_keys` lists the keys that a key gives access to, without their values, and does not say
 which of them asked. So the earliest date of all keys that may be the one in use is the one to be
@@ -34,7 +34,7 @@ _DATE_CHARACTERS = len("yyyy-mm-dd")
 
 @dataclass(frozen=True)
 class Expiry:
-    """What is known; with neither a date nor a reason, the key never expires."""
+    """The result of a check; without a date and a reason, the key never expires."""
 
     keys: int = 0
     """Keys of the list that may be the one in use."""
@@ -42,7 +42,7 @@ class Expiry:
     days_left: int | None = None
     """From today until that day begins."""
     reason: str | None = None
-    """Why it is not known, or not for sure."""
+    """Why the date is unknown or uncertain."""
     http_status: int | None = None
 
     @property
@@ -72,7 +72,7 @@ class KeyCheck:
         log("key checked", extra=asdict(expiry))
         count("KeyExpiryUnknown", int(is_unknown))
         if expiry.is_soon or not is_unknown:
-            # A check that found nothing out ends no alarm.
+            # Write no 0 when the date is unknown: it would end an alarm.
             count("KeyExpiresSoon", int(expiry.is_soon))
         if expiry.days_left is not None:
             count("KeyDaysLeft", expiry.days_left, MetricUnit.NoUnit)
@@ -87,7 +87,7 @@ class KeyCheck:
             return read_expiry(response.body, self.clock())
         reason = str(outcome.cause)
         if outcome.status is not None:
-            # What the status says of a user it does not say of a list.
+            # `judge` interprets answers to invitations; a list of keys has reasons of its own.
             refused = outcome.status == Status.REJECTED
             reason = "key_list_refused" if refused else "key_list_unreadable"
         return Expiry(reason=reason, http_status=outcome.http_status)

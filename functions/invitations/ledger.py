@@ -1,28 +1,28 @@
-"""The ledger: who may call the API for a user now, and what became of each request.
+"""The ledger: windows, claims and results.
 
-A user has one item with the window, the claim of the execution that calls now, and the counts; each
-request that ended has an item with its result. Times are epoch seconds.
+Each user has one item with the window, the open claim and the counts; each request that ended has
+an item with its result. Times are epoch seconds.
 
     A  read ── claim ── call ── save ── end claim         the window: answer + InviteWindowSeconds
     B     read ── claim: refused, the item has changed
 
-A crash after `save` leaves the claim open: the next execution that finds the result ends it. A
-crash before leaves a claim that nobody ends: the window is over when the claim's hold is, and the
-next claim counts an e-mail that may have been sent. The user's item names the request that holds
-the window: its duplicates wait for the end of the window and are not skipped.
+If an execution dies after `save`, the claim stays open until another execution finds the result and
+ends it. If it dies before, the claim stays open until the window that it holds is over; the next
+claim then counts it as an e-mail that may have been sent. The user's item names the request that
+holds the window, so that duplicates of this request wait for the end of the window.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from invitations.errors import TableUnavailableError
-from invitations.messages import Ending, SweepCriteria
-from invitations.results import Result
+from invitations.messages import ClaimEnd, StoredResult, SweepCriteria
+from invitations.results import known_fields
 from invitations.table import ConflictError, Item, Key, Table
 
 CLOCK_SKEW_SECONDS = 2
-"""Executions read different clocks: a window is over when it is over on a clock this far behind."""
+"""Tolerated difference between two clocks: a window is active until this long after its end."""
 
 _DAY_SECONDS = 86_400
 # More than UserDailyLimit can be.
@@ -31,51 +31,50 @@ _TRIES = 10
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The right of one execution to call the API for one user."""
-
-    claim_id: str
-    request_id: str
-    claimed_at: float
-
-
-@dataclass(frozen=True)
 class UserRecord:
-    """What is known of a user."""
+    """What the ledger knows of a user."""
 
-    window_ends_at: float = 0.0
+    window_ends_at: float | None = None
     window_request_id: str | None = None
-    """The request whose call holds the window, or held the latest one."""
-    claim: Claim | None = None
-    """Open until it is ended."""
+    """The request that holds the window with its claim or its call, or held the last one."""
+    claim_id: str | None = None
+    """None: no claim is open."""
+    claimed_at: float | None = None
     sent_count: int = 0
     maybe_sent_count: int = 0
     """Calls whose outcome is unknown."""
     invited_at: tuple[float, ...] = ()
-    """When the latest invitations were sent, or may have been; the newest last."""
-    item: Item = field(default_factory=dict)
-    """The table's item that this was read from."""
+    """Times of the latest invitations that were sent or may have been, the newest last."""
+    item: Item = field(default_factory=dict, compare=False)
+    """The table's item that the record was read from."""
 
     @property
-    def claimed_at(self) -> float:
-        """When the open claim was made; 0 without one."""
-        return 0.0 if self.claim is None else self.claim.claimed_at
+    def _over_at(self) -> float:
+        return 0.0 if self.window_ends_at is None else self.window_ends_at + CLOCK_SKEW_SECONDS
 
     def active_window(self, now: float) -> float | None:
-        """When the window ends that is not over by every clock, or None."""
-        return self.window_ends_at if self.window_ends_at + CLOCK_SKEW_SECONDS > now else None
+        """Return the end of the active window, or None."""
+        return self.window_ends_at if self._over_at > now else None
 
-    def claim_of(self, request_id: str) -> Claim | None:
-        """The open claim, if it is of this request."""
-        return self.claim if self.claim and self.claim.request_id == request_id else None
+    def has_claim_of(self, request_id: str) -> bool:
+        """Return whether this request holds the open claim."""
+        return self.claim_id is not None and self.window_request_id == request_id
+
+    def look_again_at(self, now: float, call_seconds: float) -> float:
+        """Return when a request that finds the window active looks again.
+
+        An open claim holds the window for longer than the call will once it has ended.
+        """
+        call_ends_at = 0.0 if self.claimed_at is None else self.claimed_at + call_seconds
+        return call_ends_at if call_ends_at > now else self._over_at
 
     def exceeds(self, daily_limit: int, now: float) -> bool:
-        """Whether the user got as many invitations as 24 hours allow; 0 allows any number."""
+        """Return whether the user got `daily_limit` invitations in 24 hours; 0 is no limit."""
         latest = [at for at in self.invited_at if at > now - _DAY_SECONDS]
         return 0 < daily_limit <= len(latest)
 
     def not_due(self, criteria: SweepCriteria, now: float) -> str | None:
-        """Why a sweep must leave the user alone, or None."""
+        """Return why a sweep must not ask for the user, or None."""
         if self.sent_count + self.maybe_sent_count >= criteria.max_invites:
             return "max_invites_reached"
         if self.invited_at and now - self.invited_at[-1] < criteria.min_age_seconds:
@@ -83,44 +82,44 @@ class UserRecord:
         return None
 
     def with_open_claim_counted(self) -> "UserRecord":
-        """Without an open claim: one that was never ended may have sent an e-mail."""
-        if self.claim is None:
+        """Close an open claim, and count it as an e-mail that may have been sent."""
+        if self.claim_id is None:
             return self
-        return replace(self.invited(self.claim.claimed_at, sent=False), claim=None)
+        return self.ended(ClaimEnd(self.window_ends_at, self.claimed_at))
 
-    def claimed(self, claim: Claim, hold_until: float) -> "UserRecord":
+    def claimed(
+        self, request_id: str, claim_id: str, claimed_at: float, window_ends_at: float
+    ) -> "UserRecord":
         return replace(
             self.with_open_claim_counted(),
-            claim=claim,
-            window_ends_at=hold_until,
-            window_request_id=claim.request_id,
+            claim_id=claim_id,
+            claimed_at=claimed_at,
+            window_ends_at=window_ends_at,
+            window_request_id=request_id,
         )
 
-    def ended(
-        self, window_ends_at: float | None, invited_at: float | None, *, sent: bool
-    ) -> "UserRecord":
-        """Without the claim; `invited_at` None: no e-mail can have gone out."""
-        after = self if invited_at is None else self.invited(invited_at, sent=sent)
-        return replace(after, claim=None, window_ends_at=window_ends_at or 0.0)
-
-    def invited(self, at: float, *, sent: bool) -> "UserRecord":
+    def ended(self, end: ClaimEnd) -> "UserRecord":
+        """Close the claim."""
+        closed = replace(self, claim_id=None, claimed_at=None, window_ends_at=end.window_ends_at)
+        if end.invited_at is None:
+            return closed
         return replace(
-            self,
-            sent_count=self.sent_count + sent,
-            maybe_sent_count=self.maybe_sent_count + (not sent),
-            invited_at=(*self.invited_at, at)[-_MOST_TIMES:],
+            closed,
+            sent_count=self.sent_count + end.sent,
+            maybe_sent_count=self.maybe_sent_count + (not end.sent),
+            invited_at=(*self.invited_at, end.invited_at)[-_MOST_TIMES:],
         )
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the table says of a user and one of the user's requests."""
+    """What the ledger knows of a user and of one of the user's requests."""
 
     user: UserRecord
-    ending: Ending | None
-    """How the request ended, if it did."""
+    stored: StoredResult | None
+    """The request's result, if it has one."""
     item: Item = field(default_factory=dict)
-    """The table's item that the ending was read from."""
+    """The table's item with the result."""
 
 
 class Ledger:
@@ -135,103 +134,73 @@ class Ledger:
         return self.read_many([(user_id, request_id)])[0]
 
     def read_many(self, pairs: Sequence[tuple[str, str]]) -> list[Known]:
-        """What is known of pairs of a user and a request."""
+        """Read pairs of a user and a request."""
         keys = [key for user, request in pairs for key in (_user(user), _request(user, request))]
         each_once = list(dict.fromkeys(keys))
         items = dict(zip(each_once, self._table.read(each_once), strict=True))
         return [
-            _known(items[_user(user)], items[_request(user, request)]) for user, request in pairs
+            Known(
+                _user_record(items[_user(user)]),
+                _stored(items[_request(user, request)]),
+                items[_request(user, request)],
+            )
+            for user, request in pairs
         ]
 
-    def claim(
-        self, user_id: str, seen: UserRecord, claim: Claim, hold_until: float
-    ) -> UserRecord | None:
-        """Take the window until `hold_until`; None when the user's item was changed since `seen`.
+    def read_result(self, user_id: str, request_id: str) -> tuple[StoredResult | None, Item]:
+        """Read the request's result alone, and the item that holds it."""
+        item = self._table.read([_request(user_id, request_id)])[0]
+        return _stored(item), item
 
-        The caller has seen that no window is active. Returns the record with the claim.
+    def claim(self, user_id: str, claimed: UserRecord) -> UserRecord | None:
+        """Write a record with a claim; return it as written.
+
+        The caller has read the record and found no active window. Returns None when the user's item
+        has changed since.
         """
-        claimed = seen.claimed(claim, hold_until)
         try:
-            item = self._table.write(_user(user_id), self._user_item(claimed), seen.item)
+            return replace(claimed, item=self._write_user(user_id, claimed))
         except ConflictError:
             return None
-        return replace(claimed, item=item)
 
-    def read_ending(self, user_id: str, request_id: str) -> Known:
-        """What became of the request meanwhile; the user is not looked at."""
-        return _known({}, self._table.read([_request(user_id, request_id)])[0])
+    def save(self, user_id: str, new: StoredResult, asked_at: float, item: Item) -> StoredResult:
+        """Store a request's result unless a valid one is stored; return the stored one.
 
-    def save(self, user_id: str, ending: Ending, asked_at: float, seen: Item) -> Ending:
-        """Store how a request ended, unless an end is stored that counts; returns what counts.
-
-        A known `sent` replaces any other end; every end replaces a `failed` that was stored before
-        the request was asked for (`asked_at`). `seen` is the item as it was read; empty, when it
-        was not.
+        A known `sent` replaces any other result; every result replaces a `failed` from before
+        `asked_at`. `item` is the item as it was read; empty when it was not read.
         """
-        key = _request(user_id, ending.result.request_id)
-        item = {
-            **asdict(ending),
-            "result": ending.result.to_json(),
-            "expires_at": self._expires_at(),
-        }
+        key = _request(user_id, new.result.request_id)
+        written = {**new.to_fields(), "expires_at": self._expires_at()}
         for _ in range(_TRIES):
-            stored = _ending(seen)
-            if stored is not None and stored.answers(asked_at) and (stored.sent or not ending.sent):
+            stored = _stored(item)
+            if stored is not None and stored.answers(asked_at) and (stored.sent or not new.sent):
                 return stored
             try:
-                self._table.write(key, item, seen)
+                self._table.write(key, written, item)
             except ConflictError as conflict:
-                seen = conflict.item
+                item = conflict.item
             else:
-                return ending
+                return new
         raise TableUnavailableError("the result was changed by other executions all the time")
 
     def end_claim(
-        self,
-        user_id: str,
-        claim_id: str,
-        claimed: UserRecord | None,
-        window_ends_at: float | None,
-        invited_at: float | None,
-        *,
-        sent: bool,
+        self, user_id: str, claim_id: str, claimed: UserRecord | None, end: ClaimEnd
     ) -> None:
-        """End a claim: the window ends at `window_ends_at` (None: it is free at once).
+        """End a claim, if it is still open.
 
-        `invited_at` is when an e-mail went out (`sent`) or may have. Nothing happens when the claim
-        is no longer open. `claimed` is the record with the claim, None: it is read.
+        `claimed` is the record with the claim; None: the method reads it.
         """
         record = claimed or _user_record(self._table.read([_user(user_id)])[0])
-        for _ in range(_TRIES):
-            if record.claim is None or record.claim.claim_id != claim_id:
-                return
-            ended = record.ended(window_ends_at, invited_at, sent=sent)
-            try:
-                self._table.write(_user(user_id), self._user_item(ended), record.item)
-            except ConflictError as conflict:
-                record = _user_record(conflict.item)
-            else:
-                return
-        raise TableUnavailableError("the user's item was changed by other executions all the time")
+        if record.claim_id != claim_id:
+            return
+        # While a claim is open, another execution writes the item only to end or replace the claim.
+        with suppress(ConflictError):
+            self._write_user(user_id, record.ended(end))
 
-    def _user_item(self, record: UserRecord) -> dict[str, Any]:
-        claim = record.claim
-        opened: dict[str, Any] = {}
-        if claim is not None:
-            opened = {
-                "claim_id": claim.claim_id,
-                "claim_request_id": claim.request_id,
-                "claimed_at": claim.claimed_at,
-            }
-        return {
-            **opened,
-            "window_ends_at": record.window_ends_at or None,
-            "window_request_id": record.window_request_id,
-            "sent_count": record.sent_count,
-            "maybe_sent_count": record.maybe_sent_count,
-            "invited_at": list(record.invited_at),
-            "expires_at": self._expires_at(),
-        }
+    def _write_user(self, user_id: str, record: UserRecord) -> Item:
+        """Write a record in the place of the item that it was read from."""
+        item = {**vars(record), "item": None, "expires_at": self._expires_at()}
+        return self._table.write(_user(user_id), item, record.item)
 
     def _expires_at(self) -> int:
         return int(self._clock()) + self._history_seconds
@@ -246,31 +215,9 @@ def _request(user_id: str, request_id: str) -> Key:
 
 
 def _user_record(item: Item) -> UserRecord:
-    claim = None
-    if "claim_id" in item:
-        claim = Claim(item["claim_id"], item["claim_request_id"], item["claimed_at"])
-    return UserRecord(
-        window_ends_at=item.get("window_ends_at", 0.0),
-        window_request_id=item.get("window_request_id"),
-        claim=claim,
-        sent_count=int(item.get("sent_count", 0)),
-        maybe_sent_count=int(item.get("maybe_sent_count", 0)),
-        invited_at=tuple(item.get("invited_at", ())),
-        item=item,
-    )
+    known = known_fields(UserRecord, item) | {"invited_at": tuple(item.get("invited_at", ()))}
+    return UserRecord(**known, item=item)
 
 
-def _known(user: Item, request: Item) -> Known:
-    return Known(_user_record(user), _ending(request), request)
-
-
-def _ending(item: Item) -> Ending | None:
-    if not item:
-        return None
-    return Ending(
-        result=Result.from_json(item["result"]),
-        ended_at=item["ended_at"],
-        claim_id=item.get("claim_id"),
-        window_ends_at=item.get("window_ends_at"),
-        invited_at=item.get("invited_at"),
-    )
+def _stored(item: Item) -> StoredResult | None:
+    return StoredResult.from_fields(item) if item else None

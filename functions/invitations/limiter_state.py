@@ -1,22 +1,23 @@
 """The rules of the rate limiter: a token bucket, appointments, pauses and the circuit breaker.
 
-No AWS, no clock; times are epoch seconds. A call leaves with a token. The bucket holds a twentieth
-of the quota, at most ten tokens, and gets one each interval (GCRA: `full_at` is when it is full
-again). Whoever would have to wait longer than a moment gets an appointment, an interval or a little
-less after the latest one of its pace, and comes back then to take a token. Appointments hold no
-token: coming late costs nothing. A line whose appointments nobody keeps is forgotten.
+No AWS, no clock; times are epoch seconds. Each call takes a token. The bucket holds a twentieth of
+the quota, at most ten tokens, and gets one each interval (GCRA: `full_at` is when it is full
+again). A request that would wait for longer gets an appointment, about one interval after the
+latest one of its pace, and is deferred until then. An appointment reserves no token. The limiter
+resets a line of appointments when no request returns for them.
 
     tokens        ●●●●●●●●●●   ●   ●   ●   ●   ●      ten at once, then one each interval
     appointments             ↑   ↑   ↑   ↑            when deferred messages come back
 
-After a 429 nobody calls until `paused_until`. Ten failures in a row or a refused key open the
-circuit breaker: nobody calls for a growing time, then one probe at a time, until a call succeeds.
+After a 429 no execution calls until `paused_until`. Ten failures in a row or a refused key open the
+circuit breaker for a growing time; then it admits one probe at a time, until a call succeeds.
 """
 
 from dataclasses import dataclass, replace
 
 from invitations.messages import Pace
 from invitations.outcomes import Cause, Outcome
+from invitations.results import Reason
 
 SECONDS = 60.0
 """The quota's period."""
@@ -27,19 +28,24 @@ MAX_LATENESS_SECONDS = 0.5
 CONNECT_TIMEOUT_SECONDS = 1.0
 
 SLACK_SECONDS = MAX_LATENESS_SECONDS + CONNECT_TIMEOUT_SECONDS + 0.3 + 0.5
-"""The most between a token's time and the call's arrival at the API: it begins late, connecting
-takes its time-out, the way takes 0.3 s, and the clocks of two executions are 0.25 s off either way.
-The last two are assumptions: AWS keeps its hosts' clocks within a few milliseconds."""
+"""The most that passes between a token's time and the call's arrival at the API: a late start, a
+connection that takes its time-out, 0.3 s on the way, and clocks that differ by 0.25 s either way.
+Assumptions: the last two (AWS keeps clocks within a few milliseconds), and that the first address
+of the host accepts connections (urllib3 gives each address a time-out of its own)."""
 
 WAIT_SECONDS = 5.0
-"""The most that an execution waits for a token. AWS bills waiting there; a longer wait is spent on
-the queue."""
+"""The longest wait for a token inside an execution. Longer waits are deferred, because Lambda bills
+idle time."""
 
 _LATE_COPY_SECONDS = 6.0
-"""How late a deferred message comes back: delays are whole seconds, and queues are not punctual."""
+"""How late a deferred message may return: SQS delays by whole seconds and delivers later."""
 
 _FORGET_SECONDS = 4.0
 _FAILURES_TO_OPEN = 10
+
+FORBIDDEN_RUN = 10
+"""Invitations in a row that are answered 403 before an alarm rises: keys can be restricted."""
+
 _OPEN_SECONDS = 15.0
 _MAX_OPEN_SECONDS = 300.0
 _PROBE_SECONDS = 15.0
@@ -76,7 +82,7 @@ class Quota:
     def patience_seconds(self, pace: Pace, *, has_appointment: bool) -> float:
         """How long an execution waits for a token rather than defer the request."""
         if self.interval > 1:
-            # Each token counts: one request may come late, and the next in time.
+            # At a small quota an unused token costs more than a wait.
             return 2.5 if pace == Pace.BULK else WAIT_SECONDS
         return 0.5 if has_appointment else 2.5
 
@@ -90,7 +96,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Wait:
-    """No token now: come back at `until`."""
+    """There is no token now; the request is to come back at `until`."""
 
     until: float
     has_appointment: bool
@@ -99,32 +105,34 @@ class Wait:
 
 @dataclass(frozen=True)
 class LimiterState:
-    """What all executions share."""
+    """The state that all executions share."""
 
     full_at: float = 0.0
     event_line_at: float = 0.0
     """The latest appointment of events."""
     event_kept_at: float = 0.0
-    """When an event last kept its appointment; before any did, the first appointment."""
+    """When an event last returned for its appointment; at first, the line's first appointment."""
     bulk_line_at: float = 0.0
     bulk_kept_at: float = 0.0
     paused_until: float = 0.0
     pause_reason: str | None = None
-    """Of the latest pause: `throttled`, `outage`, `key_refused` or `operator`."""
+    """Why the latest pause began: `throttled`, `outage`, `key_refused` or `operator`."""
     failures: int = 0
     """Calls in a row that found the API down, or the key refused."""
+    forbidden: int = 0
+    """Invitations that were answered 403 since the last that was sent."""
     probe_until: float = 0.0
-    """While the breaker is open: until then the latest probe may still bring an answer."""
+    """While the breaker is open: when the next probe may be made."""
 
     @property
     def is_open(self) -> bool:
         """Whether the circuit breaker is open."""
         return self.pause_reason in _BREAKER_CAUSES
 
-    def admit(
+    def take_token(
         self, quota: Quota, pace: Pace, now: float, *, has_appointment: bool
     ) -> tuple["LimiterState", Token | Wait]:
-        """Give out a token, or a time to come back; without a token no call is made."""
+        """Take a token, or get a time to come back."""
         if self.pause_reason == Cause.OPERATOR and now < self.paused_until:
             return self, Wait(now, has_appointment=False, cause=Cause.OPERATOR)
         if self.is_open:
@@ -139,7 +147,7 @@ class LimiterState:
         return state._appoint(quota, pace, now)
 
     def after(self, outcome: Outcome, now: float) -> "LimiterState":
-        """The state once a call has brought an outcome."""
+        """Return the state after a call."""
         if self.pause_reason == Cause.OPERATOR and now < self.paused_until:
             return self
         if outcome.retry_after_seconds is not None:
@@ -148,10 +156,14 @@ class LimiterState:
             return self._fail(Cause.OUTAGE, self.failures + 1, now)
         if outcome.cause == Cause.UNAUTHORIZED:
             return self._fail(Cause.KEY_REFUSED, max(self.failures + 1, _FAILURES_TO_OPEN), now)
+        if outcome.reason == Reason.FORBIDDEN:
+            return replace(self.recovered(now), forbidden=self.forbidden + 1)
+        if outcome.reason == Reason.INVITED:
+            return replace(self.recovered(now), forbidden=0)
         return self.recovered(now)
 
     def recovered(self, now: float) -> "LimiterState":
-        """The API answers, or there is a new key: all appointments are void."""
+        """Close the breaker: a call succeeded, or the key is new. Appointments become void."""
         if not self.is_open:
             return replace(self, failures=0)
         return replace(
@@ -172,7 +184,7 @@ class LimiterState:
         return replace(self, event_kept_at=max(self.event_kept_at, at))
 
     def _without_abandoned_lines(self, quota: Quota, now: float) -> "LimiterState":
-        """Forget a line whose appointments nobody keeps: it is over, or its messages are gone."""
+        """Reset a line for which no request has returned: its queue is empty or was purged."""
         state = self
         quiet_seconds = 2 * quota.interval + _LATE_COPY_SECONDS + _FORGET_SECONDS
         if now - max(self.event_kept_at, self.paused_until) > quiet_seconds:
@@ -182,12 +194,12 @@ class LimiterState:
         return state
 
     def _token_at(self, quota: Quota, pace: Pace) -> float:
-        """When the bucket has, or had, a token for this pace."""
+        """Return when the bucket has a token for this pace."""
         at = max(self.full_at - (quota.capacity - 1) * quota.interval, self.paused_until)
         if pace == Pace.EVENT:
             return at
         if quota.reserve == 0:
-            # In place of a reserve: events with an appointment take their tokens first.
+            # There is no reserve: bulk takes no token before the appointments of events.
             return max(at, self.event_line_at + _LATE_COPY_SECONDS)
         return max(at, self.full_at - (quota.capacity - 1 - quota.reserve) * quota.interval)
 
@@ -203,7 +215,7 @@ class LimiterState:
     def _appoint(self, quota: Quota, pace: Pace, now: float) -> tuple["LimiterState", Wait]:
         at = max(self._line_at(pace) + quota.spacing, self._token_at(quota, pace), now)
         cause = Cause.THROTTLED if now < self.paused_until else Cause.QUOTA
-        # Nobody is expected before the first appointment of a line.
+        # No request returns before the first appointment of a line.
         state = self._kept(pace, at) if self._line_at(pace) <= now else self
         if pace == Pace.BULK:
             state = replace(state, bulk_line_at=at)
@@ -218,7 +230,7 @@ class LimiterState:
             self.recovered(now),
             paused_until=until,
             pause_reason=Cause.THROTTLED,
-            # Newcomers must not take those who wait for it for gone.
+            # The line must not be reset while its requests wait for the end of the pause.
             full_at=max(self.full_at, until),
         )
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 from invitations.outcomes import Email, Outcome
 from invitations.results import Result, Source, Status, known_fields
@@ -15,8 +15,10 @@ MAX_DELAY_SECONDS = 900
 """The longest delay that SQS knows."""
 
 MIN_HOP_SECONDS = 600
-"""A wait beyond SQS's longest delay is made of hops of this to that length: hops of equal length
-would bring thousands of messages back in the same second."""
+"""A longer wait is split into delays of 600 to 900 seconds, chosen at random, so that messages that
+were deferred together do not return together."""
+
+_BACKOFF_SECONDS = 5.0
 
 
 class Pace(StrEnum):
@@ -35,24 +37,47 @@ class SweepCriteria:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a request ended. The table stores it; until it does, it travels with the message."""
+class ClaimEnd:
+    """What becomes of a user's window and counts when a claim ends."""
+
+    window_ends_at: float | None = None
+    """None: the window is free at once."""
+    invited_at: float | None = None
+    """When an e-mail went out, or may have; None when none did."""
+    sent: bool = False
+    """Whether it is known to have gone out."""
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """A result as the table holds it; until the table takes it, it travels with the message."""
 
     result: Result
     ended_at: float
     claim_id: str | None = None
-    """The claim under which the last call was made; None when the end needed no call."""
+    """The claim under which the last call was made; None when the result needed no call."""
     window_ends_at: float | None = None
     invited_at: float | None = None
-    """When an e-mail went out, or may have; None when none did."""
 
     @property
     def sent(self) -> bool:
         return self.result.status == Status.SENT
 
+    @property
+    def claim_end(self) -> ClaimEnd:
+        return ClaimEnd(self.window_ends_at, self.invited_at, self.sent)
+
     def answers(self, asked_at: float) -> bool:
-        """Whether it answers a request that was asked for then: a failed one may be redriven."""
+        """Return False for a `failed` from before `asked_at`: the request was redriven."""
         return self.result.status != Status.FAILED or asked_at <= self.ended_at
+
+    def to_fields(self) -> dict[str, Any]:
+        return {**vars(self), "result": self.result.to_json()}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "StoredResult":
+        known = known_fields(cls, fields)
+        return cls(**{**known, "result": Result.from_json(fields["result"])})
 
 
 @dataclass(frozen=True)
@@ -62,29 +87,29 @@ class RetryState:
     request_id: str
     source: str
     asked_at: float
-    """When the first message of this request was sent, or the redriven one."""
+    """When the first message of this request was sent; after a redrive, when that was."""
     wait_until: float = 0.0
     cause: str | None = None
-    """Why it waits."""
+    """Why the request waits."""
     has_appointment: bool = False
     """Whether `wait_until` is an appointment of the rate limiter."""
     failures: int = 0
-    """Deferrals because something failed; each waits longer than the last."""
+    """Deferrals because of failures; each one waits longer than the last."""
     attempts: int = 0
     """Calls made."""
     counted_attempts: int = 0
-    """Those of them that count towards `MaxAttempts`."""
+    """Calls that count towards `MaxAttempts`."""
     unknown_outcomes: int = 0
-    """Those of them whose outcome is unknown."""
+    """Calls whose outcome is unknown."""
     http_status: int | None = None
-    """Of the last answer."""
+    """HTTP status of the last answer."""
     criteria: SweepCriteria | None = None
-    """Of a sweep's request."""
-    unsaved: Ending | None = None
-    """An end that the table did not take."""
+    """What must still hold for a sweep's request."""
+    unsaved: StoredResult | None = None
+    """A result that the table did not take."""
 
-    def counting(self, outcome: Outcome) -> "RetryState":
-        """With one more call."""
+    def with_call(self, outcome: Outcome) -> "RetryState":
+        """Count one more call."""
         return replace(
             self,
             attempts=self.attempts + 1,
@@ -94,28 +119,29 @@ class RetryState:
         )
 
     def to_json(self) -> str:
-        return json.dumps({name: each for name, each in asdict(self).items() if each is not None})
+        document = asdict(self)
+        if self.unsaved is not None:
+            document["unsaved"] = self.unsaved.to_fields()
+        return json.dumps({name: each for name, each in document.items() if each is not None})
 
     @classmethod
     def from_json(cls, text: str) -> "RetryState":
         """Read a retry state; fields that a newer version added are left out.
 
-        Raises AttributeError, TypeError, ValueError, KeyError, OverflowError or RecursionError when
-        it is none.
+        Raises AttributeError, TypeError, ValueError, KeyError, OverflowError or RecursionError for
+        any other text.
         """
-        document = json.loads(text)
-        criteria, unsaved = document.get("criteria"), document.get("unsaved")
-        if criteria is not None:
-            document["criteria"] = SweepCriteria(**known_fields(SweepCriteria, criteria))
-        if unsaved is not None:
-            unsaved["result"] = Result.from_fields(unsaved["result"])
-            document["unsaved"] = Ending(**known_fields(Ending, unsaved))
-        return cls(**known_fields(cls, document))
+        fields = known_fields(cls, json.loads(text, parse_constant=_refuse_constant))
+        if "criteria" in fields:
+            fields["criteria"] = SweepCriteria(**known_fields(SweepCriteria, fields["criteria"]))
+        if "unsaved" in fields:
+            fields["unsaved"] = StoredResult.from_fields(fields["unsaved"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
 class Deferred:
-    """A request that waits on a queue; its result comes later."""
+    """A request that waits on a queue; its result follows."""
 
     request_id: str
     user_id: str | None
@@ -128,20 +154,22 @@ class Message:
     """One delivery of one message, its body untouched."""
 
     message_id: str
-    """The platform's name for it: equal when it is delivered again, new after a redrive."""
+    """The same for each delivery of a message; a redrive gives the message another."""
     body: str
     source: Source
     sent_at: float
     received_at: float
-    """When it was first received."""
+    """When the message was first received."""
     receive_count: int = 1
     pace: Pace = Pace.EVENT
     retry_state: RetryState | None = None
-    """None unless it comes from one of this application's own queues."""
+    """None for a message from outside."""
     request_id: str | None = None
-    """The message attribute of that name, which a redriven message has."""
+    """From a message attribute, as a redriven message has it."""
+    invocation_id: str | None = None
+    """Of an asynchronous invocation that failed and was redriven."""
     original_source: str | None = None
-    """The message attribute `source` of a redriven message."""
+    """From the message attribute `source` of a redriven message."""
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The sender's other message attributes, as SQS takes them."""
     trace_header: str | None = None
@@ -151,8 +179,18 @@ class Message:
         return self.sent_at if self.retry_state is None else self.retry_state.asked_at
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 def delay_seconds(wait_seconds: float, rng: random.Random) -> int:
-    """The delay of a message that waits so long, or of the first hop of its wait."""
+    """Return the delay of a message, or the first delay of a wait that needs several."""
     if wait_seconds > MAX_DELAY_SECONDS:
         return rng.randint(MIN_HOP_SECONDS, MAX_DELAY_SECONDS)
     return max(math.ceil(wait_seconds), 0)
+
+
+def backoff_seconds(failures: int, most_seconds: float, rng: random.Random) -> float:
+    """Return a wait that doubles with each failure, with jitter; `most_seconds` at most."""
+    ceiling = min(_BACKOFF_SECONDS * 2.0 ** min(failures, 10), most_seconds)
+    return ceiling * rng.uniform(0.5, 1)

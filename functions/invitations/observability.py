@@ -13,16 +13,17 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from invitations.errors import DependencyUnavailableError
-from invitations.limiter_state import LimiterState
+from invitations.limiter_state import FORBIDDEN_RUN, LimiterState
 from invitations.messages import Deferred, RetryState
 from invitations.outcomes import Answered, Cause, NotSent, Response
 from invitations.requests import Request
 from invitations.results import Reason, Result, iso
 
 SERVICE = "partoo-reinvite"
+VERSION = "1.0.0"
 
 # RFC 3339 is what Lambda takes over as the time of the line.
-logger = Logger(service=SERVICE, utc=True, use_rfc3339=True)
+logger = Logger(service=SERVICE, version=VERSION, utc=True, use_rfc3339=True)
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", SERVICE))
 # Importing the tracer takes as long as the rest of a start.
 tracer: Any = None
@@ -33,7 +34,7 @@ if os.environ.get("TRACING") == "Active":
 
 
 def about(request: Request) -> dict[str, object]:
-    """What names a request in every log line about it."""
+    """Return the fields that identify a request in its log lines."""
     return {
         "request_id": request.request_id,
         "user_id": request.user_id,
@@ -42,7 +43,7 @@ def about(request: Request) -> dict[str, object]:
 
 
 def traced(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler, recorded by X-Ray if tracing is on."""
+    """Return the handler, recorded by X-Ray if tracing is on."""
     if tracer is None:
         return handler
     captured: Callable[..., Any] = tracer.capture_lambda_handler(handler, capture_response=False)
@@ -67,16 +68,31 @@ def traced_call(name: str, **annotations: str | int) -> Iterator[Callable[[Respo
                 subsegment.put_annotation(key, value)
 
 
+@contextmanager
+def _one_thread_writes() -> Iterator[None]:
+    """Hold the logger's lock: Powertools prints metrics in parts, without a lock of its own."""
+    handler = logger.registered_handler
+    handler.acquire()
+    try:
+        yield
+    finally:
+        handler.release()
+
+
 def count(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
     """Add to a metric that is written at the end of the execution."""
-    metrics.add_metric(name, unit, value)
+    with _one_thread_writes():
+        metrics.add_metric(name, unit, value)
 
 
-def count_by(name: str, **dimensions: str) -> None:
+def count_by(name: str, value: float = 1, **dimensions: str) -> None:
     """Write a metric with dimensions of its own."""
-    with single_metric(name, MetricUnit.Count, 1, namespace=metrics.namespace) as metric:
-        for dimension, value in dimensions.items():
-            metric.add_dimension(dimension, value)
+    with (
+        _one_thread_writes(),
+        single_metric(name, MetricUnit.Count, value, namespace=metrics.namespace) as metric,
+    ):
+        for dimension, text in dimensions.items():
+            metric.add_dimension(dimension, text)
 
 
 def log_result(result: Result, age_seconds: float) -> None:
@@ -114,8 +130,8 @@ def log_deferral(deferred: Deferred, state: RetryState, waiting_seconds: float |
         count("WaitingAge", round(waiting_seconds, 3), MetricUnit.Seconds)
 
 
-def log_call(about: Mapping[str, object], response: Response, seconds: float) -> None:
-    """The vendor documents few of its answers: those that are odd are worth keeping."""
+def log_call(fields: Mapping[str, object], response: Response, seconds: float) -> None:
+    """Log a call; the vendor documents few errors, so the log keeps an excerpt of their bodies."""
     count("ApiCalls")
     count("ApiLatency", round(seconds * 1000, 1), MetricUnit.Milliseconds)
     if isinstance(response, Answered) and response.http_status < 300:
@@ -129,28 +145,31 @@ def log_call(about: Mapping[str, object], response: Response, seconds: float) ->
     else:
         answer = "not_sent" if isinstance(response, NotSent) else "unknown"
         details = {"error": response.error}
-    logger.warning("call did not succeed", extra={**about, "answer": answer, **details})
+    logger.warning("call failed", extra={**fields, "answer": answer, **details})
     count_by("ApiFailures", answer=answer)
 
 
-def log_dependency(about: Mapping[str, object], error: DependencyUnavailableError) -> None:
-    extra = {**about, "cause": error.cause, "error": str(error)}
+def log_dependency(fields: Mapping[str, object], error: DependencyUnavailableError) -> None:
+    extra = {**fields, "cause": error.cause, "error": str(error)}
     logger.error("dependency unavailable", extra=extra)
     count("DependencyFailures")
 
 
 def log_limiter(before: LimiterState, after: LimiterState, now: float) -> None:
-    """Log pauses and the circuit breaker when they change."""
+    """Log pauses, the circuit breaker and runs of 403s when they change."""
     if after.paused_until > before.paused_until and not after.is_open:
         extra = {"paused_until": iso(after.paused_until)}
-        logger.warning("quota pause", extra=extra)
+        logger.warning("calls paused", extra=extra)
         count("QuotaPauses")
         count("QuotaPauseSeconds", round(after.paused_until - now, 3), MetricUnit.Seconds)
     if after.is_open and (not before.is_open or after.paused_until > before.paused_until):
         extra = {"cause": str(after.pause_reason), "open_until": iso(after.paused_until)}
-        logger.error("breaker open", extra=extra)
+        logger.error("breaker opened", extra=extra)
         count("KeyRefusals" if after.pause_reason == Cause.KEY_REFUSED else "BreakerOpenings")
         count("BreakerState", 1, MetricUnit.NoUnit)
+    if after.forbidden > before.forbidden and after.forbidden >= FORBIDDEN_RUN:
+        logger.error("invitations forbidden", extra={"in_a_row": after.forbidden})
+        count("ForbiddenRuns")
     if before.is_open and not after.is_open:
         logger.info("breaker closed", extra={"cause": str(before.pause_reason)})
         count("BreakerState", 0, MetricUnit.NoUnit)

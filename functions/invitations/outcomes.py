@@ -19,7 +19,7 @@ RETRY_AFTER_MAX_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Answered:
-    """The API answered. `excerpt` may be logged; `body` holds all of it, where it is wanted."""
+    """The API answered. `excerpt` may be logged; `body` is the whole body of a page."""
 
     http_status: int
     answered_at: float
@@ -30,14 +30,14 @@ class Answered:
 
 @dataclass(frozen=True)
 class NotSent:
-    """No connection was established: nobody can have acted on the call."""
+    """No connection was established, so the API received nothing."""
 
     error: str
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Sending began and no final answer came."""
+    """Sending began, and no final answer came."""
 
     error: str
     gave_up_at: float
@@ -80,7 +80,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one call: `status` and `reason` are final, `cause` says why to defer."""
+    """What a call means: a final `status` and `reason`, or a `cause` to defer the request."""
 
     email: Email
     http_status: int | None = None
@@ -88,7 +88,7 @@ class Outcome:
     reason: Reason | None = None
     cause: Cause | None = None
     ended_at: float | None = None
-    """When an e-mail may have gone out at the latest; None when none did."""
+    """The latest time at which an e-mail can have gone out; None when none did."""
     counts: bool = False
     """Whether the call counts towards `MaxAttempts`."""
     retry_after_seconds: float | None = None
@@ -106,7 +106,7 @@ _TRY_LATER = {408, 421, 425}
 
 
 def judge(response: Response) -> Outcome:
-    """Decide what a call means. Source: the API's reference and RFC 9110."""
+    """Return what a response means. Source: the API's reference and RFC 9110."""
     match response:
         case NotSent():
             return Outcome(Email.NO, cause=Cause.CONNECTION_FAILED, is_outage=True)
@@ -144,7 +144,7 @@ def _judge_answer(answer: Answered) -> Outcome:
 
 
 def retry_after_seconds(value: str | None, now: float) -> float:
-    """Seconds to wait by a `Retry-After` field: seconds or an HTTP date (RFC 9110, 10.2.3).
+    """Return the wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3).
 
     A missing or unreadable field means a minute; the wait is between a second and a day.
     """

@@ -15,7 +15,6 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout, connection_fr
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    NameResolutionError,
     NewConnectionError,
     SSLError,
 )
@@ -33,7 +32,7 @@ _POOL_SECONDS = 20.0
 """Load balancers and NAT gateways silently drop idle connections, and the outcome of a call on a
 dropped one is unknown. A pool is younger than this, so no connection is idle for longer."""
 
-# An error's body is worth a look, not a download; a page has a hundred users or keys.
+# Limits for reading a body: of an error, and of a page with a hundred users or keys.
 _BODY_SECONDS, _MAX_BODY_BYTES = 1.0, 16_384
 _PAGE_SECONDS, _MAX_PAGE_BYTES = 5.0, 2 * 1024 * 1024
 
@@ -90,7 +89,7 @@ class PartooApi:
             return NotSent(text) if _was_not_sent(error) else Unknown(text, self._clock())
         answered_at = self._clock()
         if response.status < 200:
-            # The final answer is still to come on this connection: nobody else may read it.
+            # Close the connection, or the next call would read the final answer to this one.
             response.close()
             return Unknown(f"interim answer {response.status}", answered_at)
         wants_page = is_page and response.status == 200
@@ -105,15 +104,15 @@ class PartooApi:
             http_status=response.status,
             answered_at=answered_at,
             retry_after=response.headers.get("Retry-After"),
-            # The end of what broke off could be half a key.
+            # Redaction would miss a part of the key at the end of a truncated body.
             excerpt="" if body is None or wants_page else excerpt(body, api_key),
             body=body or "" if wants_page else "",
         )
 
     def _read(self, response: BaseHTTPResponse, give_up_at: float, most_bytes: int) -> str | None:
-        """The whole body; None when it is longer, slower or breaks off.
+        """Return the whole body; None when it is longer, slower or breaks off.
 
-        Only the connection of a body that was read to its end is used again.
+        The connection is reused only if the body was read to its end.
         """
         body = b""
         try:
@@ -136,7 +135,7 @@ class PartooApi:
             return self._pool
 
     def _make_pool(self) -> HTTPConnectionPool:
-        # One TLS context for all: each would read the CA bundle anew.
+        # Share one TLS context, because each new one reads the CA bundle.
         options: dict[str, Any] = {} if self._tls is None else {"ssl_context": self._tls}
         return connection_from_url(self._base_url, maxsize=CONNECTIONS, **options)
 
@@ -149,6 +148,6 @@ def _tls_context() -> ssl.SSLContext:
 
 def _was_not_sent(error: HTTPError) -> bool:
     if isinstance(error, SSLError):
-        # The same exception comes of a bad record after the request was read.
+        # urllib3 raises SSLError for errors after sending, too; an invalid certificate is none.
         return any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
-    return isinstance(error, NewConnectionError | ConnectTimeoutError | NameResolutionError)
+    return isinstance(error, NewConnectionError | ConnectTimeoutError)

@@ -1,4 +1,4 @@
-"""When a request ends, and how long a window is: the rules that need no AWS and no clock.
+"""The rules for the end of a request and for the window. No AWS, no clock.
 
 Times are epoch seconds.
 """
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from jmespath.parser import ParsedResult
 
 from invitations.ledger import UserRecord
-from invitations.messages import RetryState
 from invitations.outcomes import Email, Outcome
 from invitations.requests import Request
 from invitations.results import Reason, Status
 
-# A server may act on a call that its caller has given up: after one, the window is held for longer,
-# by this or by the window again, whichever is less.
+# A server may act on a call that its caller has given up. After such a call the window is longer by
+# this time or by its own length, whichever is less.
 _LATE_ACTION_SECONDS = 60.0
 _DAY_SECONDS = 86_400.0
 
@@ -23,26 +22,24 @@ End = tuple[Status, Reason]
 
 @dataclass(frozen=True)
 class Policy:
-    """What the deployer chose."""
+    """The rules that stack parameters configure."""
 
     window_seconds: float
     max_attempts: int
     user_daily_limit: int
     user_id_path: ParsedResult
     call_budget_seconds: float
-    """What must be left of an execution before it begins a call."""
+    """Time that an execution must have left when it begins a call."""
 
     @property
     def unknown_window_seconds(self) -> float:
-        """The window after a call without an answer."""
+        """The length of the window after a call whose outcome is unknown."""
         return self.window_seconds + min(self.window_seconds, _LATE_ACTION_SECONDS)
 
-    def end_without_call(
-        self, request: Request, state: RetryState, user: UserRecord, now: float
-    ) -> End | None:
-        """How the request ends if it needs no call."""
-        user = user.with_open_claim_counted()
-        if request.not_after is not None and now > request.not_after:
+    def end_without_call(self, request: Request, user: UserRecord, now: float) -> End | None:
+        """Return how the request ends if it needs no call, else None."""
+        user, state = user.with_open_claim_counted(), request.state
+        if request.is_over(now):
             return Status.FAILED, Reason.DEADLINE_PASSED
         if user.active_window(now) is not None:
             return Status.SKIPPED, Reason.WINDOW_ACTIVE
@@ -56,26 +53,26 @@ class Policy:
             return Status.FAILED, Reason.ATTEMPTS_EXHAUSTED
         return None
 
-    def end_after_call(self, outcome: Outcome, state: RetryState) -> End | None:
-        """How the request ends after a call, if it does; `state` counts the call."""
+    def end_after_call(self, request: Request, outcome: Outcome) -> End | None:
+        """Return how the request ends after a call, else None; its state counts the call."""
         if outcome.status is not None and outcome.reason is not None:
             return outcome.status, outcome.reason
-        if state.criteria is not None and outcome.email == Email.UNKNOWN:
+        if request.state.criteria is not None and outcome.email == Email.UNKNOWN:
             # The next sweep looks at the user again.
             return Status.SKIPPED, Reason.NOT_DUE
-        if outcome.counts and state.counted_attempts >= self.max_attempts:
+        if outcome.counts and request.state.counted_attempts >= self.max_attempts:
             return Status.FAILED, Reason.ATTEMPTS_EXHAUSTED
         return None
 
     def window_after(self, outcome: Outcome) -> float | None:
-        """When the window ends after a call; None when no e-mail can have gone out."""
+        """Return the end of the window after a call; None when no e-mail can have gone out."""
         if outcome.ended_at is None:
             return None
         if outcome.email == Email.YES:
             return outcome.ended_at + self.window_seconds
         return outcome.ended_at + self.unknown_window_seconds
 
-    def patience_seconds(self, state: RetryState) -> float:
-        """How long to wait after a call without an answer: twice as long each time, up to a day."""
-        doublings = min(max(state.unknown_outcomes - 1, 0), 20)
+    def wait_after_unknown_seconds(self, request: Request) -> float:
+        """Return the wait after an unknown outcome: it doubles each time, up to a day."""
+        doublings = min(max(request.state.unknown_outcomes - 1, 0), 20)
         return min(self.window_seconds * 2.0**doublings, max(self.window_seconds, _DAY_SECONDS))

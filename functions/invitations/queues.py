@@ -6,12 +6,12 @@ application's attributes, the trace header, and as many of the sender's attribut
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from invitations.batcher import Batcher
+from invitations.batcher import Batcher, refusals_of
 from invitations.errors import QueueUnavailableError
 from invitations.messages import MAX_DELAY_SECONDS, Message, RetryState
 from invitations.observability import logger
@@ -19,27 +19,23 @@ from invitations.results import Result
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 RETRY_STATE_ATTRIBUTE = "retry_state"
 REQUEST_ID_ATTRIBUTE = "request_id"
 SOURCE_ATTRIBUTE = "source"
-OWN_ATTRIBUTES = {
-    RETRY_STATE_ATTRIBUTE,
-    REQUEST_ID_ATTRIBUTE,
-    SOURCE_ATTRIBUTE,
-    "status",
-    "reason",
-    "detail",
-}
+DEFERRED_ATTRIBUTES = {RETRY_STATE_ATTRIBUTE, REQUEST_ID_ATTRIBUTE, SOURCE_ATTRIBUTE}
+"""The application's own attributes of a deferred message."""
 
-# Of W3C's trace context: what else is dropped, a trace stays whole.
+DEAD_LETTER_ATTRIBUTES = DEFERRED_ATTRIBUTES | {"status", "reason", "detail"}
+"""Those of a dead letter; SQS itself moves deferred messages there, too."""
+
+# W3C's trace context: kept first when there are too many attributes.
 _TRACE_ATTRIBUTES = ("traceparent", "tracestate")
 
 MOST_AT_ONCE = 10
 MOST_ATTRIBUTES = 10
 MOST_BYTES_AT_ONCE = 256 * 1024
-"""In one call: what SQS took before it took more, so that it is safe wherever this runs."""
+"""The least that SQS accepts in one call, in any region."""
 
 Entry = Mapping[str, Any]
 """A message as SendMessageBatch takes it, but for its `Id`."""
@@ -57,10 +53,10 @@ class MessageQueue:
     def defer(self, message: Message, state: RetryState, delay_seconds: int) -> None:
         """Put a copy of a message on the queue, to arrive after a delay."""
         delay = min(max(delay_seconds, 0), MAX_DELAY_SECONDS)
-        self._ask({**_copy(message, _state_texts(state)), "DelaySeconds": delay})
+        self._submit({**_copy(message, _state_texts(state)), "DelaySeconds": delay})
 
-    def keep(self, message: Message, result: Result) -> None:
-        """Put a copy of a failed or invalid message on the queue, with the reason."""
+    def send_dead_letter(self, message: Message, result: Result) -> None:
+        """Put a copy of a failed or invalid message on the queue, with its result."""
         texts = {
             REQUEST_ID_ATTRIBUTE: result.request_id,
             SOURCE_ATTRIBUTE: result.source,
@@ -68,17 +64,20 @@ class MessageQueue:
             "reason": result.reason,
             "detail": result.detail or result.reason,
         }
-        self._ask(_copy(message, texts))
+        self._submit(_copy(message, texts))
 
-    def send(self, requests: Sequence[tuple[str, RetryState]]) -> None:
-        """Put new requests on the queue, bodies with their states.
+    def send(
+        self, requests: Sequence[tuple[str, RetryState]], order: Message | None = None
+    ) -> None:
+        """Put new requests on the queue: bodies with their states, and what came with their order.
 
         Some of them may be on the queue when it raises.
         """
+        came = {} if order is None else _what_came_with(order, DEFERRED_ATTRIBUTES)
         for start in range(0, len(requests), MOST_AT_ONCE):
             refusals = self._send(
                 [
-                    {"MessageBody": body, "MessageAttributes": _texts(_state_texts(state))}
+                    _entry(body, _state_texts(state), came)
                     for body, state in requests[start : start + MOST_AT_ONCE]
                 ]
             )
@@ -87,35 +86,24 @@ class MessageQueue:
 
     def send_text(self, body: str, delay_seconds: int) -> None:
         """Put a message without attributes on the queue, to arrive after a delay."""
-        self._ask({"MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)})
+        self._submit({"MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)})
 
-    def _ask(self, entry: Entry) -> None:
-        refusal = self._batcher.ask(entry)
+    def _submit(self, entry: Entry) -> None:
+        refusal = self._batcher.submit(entry)
         if refusal is not None:
             raise _unavailable(refusal)
 
     def _send(self, entries: Sequence[Entry]) -> Sequence[str | None]:
-        """For each entry why it was not taken, or None."""
-        numbered: list[Any] = [{**entry, "Id": str(n)} for n, entry in enumerate(entries)]
-        refusals: dict[str, str] = {}
-        for together in _within_size(numbered):
-            refusals |= self._send_batch(together)
-        return [refusals.get(entry["Id"]) for entry in numbered]
+        """Send messages; return for each why it was refused, or None."""
+        return [refusal for each in _within_size(entries) for refusal in self._send_batch(each)]
 
-    def _send_batch(
-        self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]"
-    ) -> dict[str, str]:
+    def _send_batch(self, entries: Sequence[Entry]) -> Sequence[str | None]:
+        numbered: list[Any] = [{**entry, "Id": str(n)} for n, entry in enumerate(entries)]
         try:
-            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=numbered)
         except (BotoCoreError, ClientError) as error:
-            return {entry["Id"]: str(error) for entry in entries}
-        taken = {entry["Id"] for entry in answer.get("Successful", [])}
-        codes = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
-        return {
-            entry["Id"]: codes.get(entry["Id"], "it did not say why")
-            for entry in entries
-            if entry["Id"] not in taken
-        }
+            return [str(error)] * len(entries)
+        return refusals_of(answer, len(entries))
 
 
 def _state_texts(state: RetryState) -> dict[str, str]:
@@ -129,19 +117,31 @@ def _state_texts(state: RetryState) -> dict[str, str]:
 
 
 def _copy(message: Message, texts: Mapping[str, str]) -> dict[str, Any]:
-    attributes = _texts(texts)
-    room = MOST_ATTRIBUTES - len(attributes)
-    names = sorted(message.attributes, key=lambda name: name not in _TRACE_ATTRIBUTES)
-    attributes |= {name: _as_sent(message.attributes[name]) for name in names[:room]}
-    if names[room:]:
+    return _entry(message.body, texts, _what_came_with(message, texts.keys()))
+
+
+def _entry(body: str, texts: Mapping[str, str], came: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = {**_texts(texts), **came.get("MessageAttributes", {})}
+    return {**came, "MessageBody": body, "MessageAttributes": attributes}
+
+
+def _what_came_with(message: Message, taken: Collection[str]) -> dict[str, Any]:
+    """The trace header and the sender's attributes, as far as they fit beside the `taken` names."""
+    room = MOST_ATTRIBUTES - len(taken)
+    fitting = [name for name in message.attributes if name not in taken]
+    kept = sorted(fitting, key=lambda name: name not in _TRACE_ATTRIBUTES)[:room]
+    dropped = [name for name in message.attributes if name not in kept]
+    if dropped:
         logger.warning(
             "message attributes dropped",
-            extra={"message_id": message.message_id, "dropped": names[room:]},
+            extra={"message_id": message.message_id, "dropped": dropped},
         )
-    entry: dict[str, Any] = {"MessageBody": message.body, "MessageAttributes": attributes}
+    came: dict[str, Any] = {
+        "MessageAttributes": {name: _as_sent(message.attributes[name]) for name in kept}
+    }
     if message.trace_header:
-        entry["MessageSystemAttributes"] = _texts({"AWSTraceHeader": message.trace_header})
-    return entry
+        came["MessageSystemAttributes"] = _texts({"AWSTraceHeader": message.trace_header})
+    return came
 
 
 def _texts(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _within_size(entries: Sequence[Any]) -> Iterator[list[Any]]:
-    """As many together as one call may have."""
+    """Group entries, in order, so that each group fits into one call."""
     together: list[Any] = []
     size = 0
     for entry in entries:
@@ -172,7 +172,7 @@ def _within_size(entries: Sequence[Any]) -> Iterator[list[Any]]:
 
 
 def _size(entry: Entry) -> int:
-    """Bytes that SQS counts: the body and each attribute's name, type and value."""
+    """Return the bytes that SQS counts: the body and each attribute's name, type and value."""
     size = len(entry["MessageBody"].encode(errors="surrogatepass"))
     for name, value in entry.get("MessageAttributes", {}).items():
         texts = name + value["DataType"] + value.get("StringValue", "")

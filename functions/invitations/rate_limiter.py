@@ -10,7 +10,9 @@ from invitations.batcher import Batcher
 from invitations.errors import TableUnavailableError
 from invitations.limiter_state import MAX_LATENESS_SECONDS, LimiterState, Quota, Token, Wait
 from invitations.messages import Pace
+from invitations.observability import log_limiter
 from invitations.outcomes import Cause, Outcome
+from invitations.results import Reason
 from invitations.table import ConflictError, Item, Key, Table
 
 _SPREAD_SECONDS = 60.0
@@ -38,33 +40,31 @@ class RateLimiter:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
-        on_change: Callable[[LimiterState, LimiterState, float], None] = lambda *_: None,
     ) -> None:
         self._table = table
         self._quota = Quota(per_minute)
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311  # spreads waits, guards nothing
-        self._on_change = on_change
         self._batcher: Batcher[Change, Any] = Batcher(self._write, size=100)
-        self._item: Item = {}
+        self._has_failures = False
 
-    def admit(self, pace: Pace, *, has_appointment: bool = False) -> Token | Wait:
-        """A token for one call, or when to come back."""
+    def take_token(self, pace: Pace, *, has_appointment: bool = False) -> Token | Wait:
+        """Take a token for one call, or return when to come back."""
 
         def change(state: LimiterState, now: float) -> tuple[LimiterState, Token | Wait]:
-            return state.admit(self._quota, pace, now, has_appointment=has_appointment)
+            return state.take_token(self._quota, pace, now, has_appointment=has_appointment)
 
-        answer: Token | Wait = self._batcher.ask(change)
+        answer: Token | Wait = self._batcher.submit(change)
         if isinstance(answer, Token) or answer.has_appointment:
             return answer
-        # Thousands may wait for the same moment.
+        # Spread the return times, so that thousands of messages do not return together.
         if answer.cause == Cause.OPERATOR:
             return replace(answer, until=answer.until + self._rng.uniform(*_OPERATOR_SECONDS))
         return replace(answer, until=answer.until + self._rng.uniform(1, _SPREAD_SECONDS))
 
     def wait_for(self, token: Token) -> bool:
-        """Wait for a token's time; whether the call may begin then."""
+        """Wait for a token's time; return whether the call may begin then."""
         wait_seconds = token.leaves_at - self._clock()
         if wait_seconds > 0:
             self._sleep(wait_seconds)
@@ -72,43 +72,44 @@ class RateLimiter:
                 return False
         return self._clock() <= token.leaves_at + MAX_LATENESS_SECONDS
 
+    def is_paused(self) -> bool:
+        """Return whether a pause has begun since a token was taken."""
+        return self._clock() < _state(self._table.read([_KEY])[0]).paused_until
+
     def report(self, outcome: Outcome) -> None:
-        """Let all executions know what a call has found out about the API."""
+        """Change the shared state by what an outcome says of the API."""
         is_good = not outcome.is_outage and outcome.cause not in (
             Cause.THROTTLED,
             Cause.UNAUTHORIZED,
         )
-        if is_good and not _state(self._item).failures:
+        is_known = is_good and outcome.reason != Reason.FORBIDDEN
+        if is_known and not self._has_failures:
             return
-        self._batcher.ask(lambda state, now: (state.after(outcome, now), None))
+        self._batcher.submit(lambda state, now: (state.after(outcome, now), None))
 
     def key_replaced(self) -> None:
-        """Let all executions know that the refused key was replaced."""
-        self._batcher.ask(lambda state, now: (state.recovered(now), None))
-
-    def is_paused(self) -> bool:
-        """Whether a pause has begun since a token was given out."""
-        self._item = self._table.read([_KEY])[0]
-        return self._clock() < _state(self._item).paused_until
+        """End the pause after a refused key."""
+        self._batcher.submit(lambda state, now: (state.recovered(now), None))
 
     def _write(self, changes: Sequence[Change]) -> Sequence[Any]:
-        # A read costs a fifth of a write that loses, and an operator may have resumed.
-        self._item = self._table.read([_KEY])[0]
+        # A read costs a fifth of a write that fails, and an operator may have changed the item.
+        item = self._table.read([_KEY])[0]
         for tries in range(_TRIES):
-            before, now = _state(self._item), self._clock()
+            before, now = _state(item), self._clock()
             state, answers = before, []
             for change in changes:
                 state, answer = change(state, now)
                 answers.append(answer)
+            self._has_failures = bool(state.failures or state.forbidden)
             if state == before:
                 return answers
             try:
-                self._item = self._table.write(_KEY, vars(state), self._item)
+                self._table.write(_KEY, vars(state), item)
             except ConflictError as conflict:
-                self._item = conflict.item
+                item = conflict.item
                 self._sleep(_PAUSE_SECONDS * tries * self._rng.random())
             else:
-                self._on_change(before, state, now)
+                log_limiter(before, state, now)
                 return answers
         raise TableUnavailableError("the limiter was changed by other executions all the time")
 

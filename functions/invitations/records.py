@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from invitations.messages import Message, Pace, RetryState
 from invitations.queues import (
-    OWN_ATTRIBUTES,
+    DEAD_LETTER_ATTRIBUTES,
+    DEFERRED_ATTRIBUTES,
     REQUEST_ID_ATTRIBUTE,
     RETRY_STATE_ATTRIBUTE,
     SOURCE_ATTRIBUTE,
@@ -15,6 +16,8 @@ from invitations.queues import (
 from invitations.requests import usable_id
 from invitations.results import Source
 
+# Lambda adds these to an asynchronous invocation that it puts into the dead-letter queue.
+_INVOCATION_ATTRIBUTES = {"RequestID", "ErrorCode", "ErrorMessage"}
 _ALWAYS_THERE = ("messageId", "body", "attributes", "eventSourceARN")
 _ATTRIBUTES = ("SentTimestamp", "ApproximateFirstReceiveTimestamp", "ApproximateReceiveCount")
 
@@ -24,7 +27,7 @@ class UnsupportedEventError(Exception):
 
 
 def is_batch(event: Any) -> bool:
-    """Whether an event is a batch of SQS.
+    """Return whether an event is a batch of SQS.
 
     Raises UnsupportedEventError for one that lacks what SQS always sends, and for a bare array of
     records, whose sender would take any answer for success.
@@ -56,17 +59,23 @@ def _check(record: Any) -> None:
 
 
 def message_of(record: SQSRecord, retry_queue_name: str, bulk_queue_name: str) -> Message:
-    """The message in a record; a retry state is believed from the application's own queues alone.
+    """Read a record; the retry state is read from the retry queue and the bulk queue only.
 
     Raises what RetryState.from_json raises for a state that cannot be read.
     """
     attributes = record.attributes
     given: Mapping[str, Any] = record.raw_event.get("messageAttributes") or {}
     source = _text(given, SOURCE_ATTRIBUTE)
+    is_redriven = source in list(Source)
+    invocation_id = None
+    if given.keys() >= _INVOCATION_ATTRIBUTES:
+        invocation_id = usable_id(_text(given, "RequestID"))
+    own = DEAD_LETTER_ATTRIBUTES if is_redriven else {REQUEST_ID_ATTRIBUTE}
     queue_name = record.event_source_arn.rpartition(":")[2]
     state = None
     if queue_name in (retry_queue_name, bulk_queue_name) and RETRY_STATE_ATTRIBUTE in given:
         state = RetryState.from_json(given[RETRY_STATE_ATTRIBUTE]["stringValue"])
+        own = DEFERRED_ATTRIBUTES
     return Message(
         message_id=record.message_id,
         body=record.body,
@@ -77,8 +86,9 @@ def message_of(record: SQSRecord, retry_queue_name: str, bulk_queue_name: str) -
         pace=Pace.BULK if queue_name == bulk_queue_name else Pace.EVENT,
         retry_state=state,
         request_id=usable_id(_text(given, REQUEST_ID_ATTRIBUTE)),
-        original_source=source if source in list(Source) else None,
-        attributes={name: each for name, each in given.items() if name not in OWN_ATTRIBUTES},
+        invocation_id=invocation_id,
+        original_source=source if is_redriven else None,
+        attributes={name: each for name, each in given.items() if name not in own},
         trace_header=attributes.aws_trace_header,
     )
 

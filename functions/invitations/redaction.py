@@ -11,7 +11,7 @@ _JSON_ESCAPE = re.compile(r"\\+(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|/)")
 
 
 def excerpt(text: str, api_key: str) -> str:
-    """The beginning of a text, with the key and e-mail addresses taken out.
+    """Return the beginning of a text without the key and e-mail addresses.
 
     Escapes are undone before: JSON's, percent-encoding and HTML's, also inside one another. A text
     with too many of them, one inside another, gives an empty excerpt.
@@ -27,7 +27,7 @@ def _without_escapes(text: str) -> str:
     for _ in range(_MOST_ESCAPES):
         plain = html.unescape(unquote(_JSON_ESCAPE.sub(_unescaped, text)))
         if plain == text:
-            # JSON escapes an emoji as two halves; alone, no log takes one.
+            # Join surrogate pairs; replace a lone surrogate, because no log can encode it.
             return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         text = plain
     return ""

@@ -13,8 +13,8 @@ from typing import Any
 
 from jmespath.parser import ParsedResult
 
-from invitations.messages import Message
-from invitations.results import Reason
+from invitations.messages import Message, RetryState
+from invitations.results import Reason, derived_request_id
 from invitations.shapes import FieldError, Fields, kind_of, unwrap
 
 MAX_ID_LENGTH = 128
@@ -38,30 +38,52 @@ class OnActiveWindow(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """The wish that one user be invited again."""
+    """The wish that one user be invited again, with its message and its retry state."""
 
-    request_id: str
+    message: Message
+    state: RetryState
     user_id: str
-    source: str
     on_active_window: OnActiveWindow = OnActiveWindow.SKIP
     not_after: float | None = None
     correlation_id: str | None = None
 
+    @property
+    def request_id(self) -> str:
+        return self.state.request_id
+
+    @property
+    def source(self) -> str:
+        return self.state.source
+
+    def is_over(self, now: float) -> bool:
+        """Return whether `not_after` has passed."""
+        return self.not_after is not None and now > self.not_after
+
 
 @dataclass(frozen=True)
 class Order:
-    """The wish that each of many users be invited again; `fields` hold for all of them."""
+    """The wish that each of many users be invited again; `fields` apply to all of them."""
 
+    message: Message
     order_id: str
-    user_ids: Sequence[Any]
-    """Each once, trimmed; an id that is no usable one is refused when its own request is read."""
     source: str
+    user_ids: Sequence[Any]
+    """Trimmed, without duplicates; each id is validated when its own request is read."""
     fields: Fields
+
+    def requests(self) -> list[tuple[str, RetryState]]:
+        """Return a body and a state for each user; the order and the user determine the id."""
+        asked_at, requests = self.message.asked_at, list[tuple[str, RetryState]]()
+        for user_id in self.user_ids:
+            request_id = derived_request_id(self.order_id, user_id)
+            body = json.dumps({"user_id": user_id, **self.fields})
+            requests.append((body, RetryState(request_id, self.source, asked_at)))
+        return requests
 
 
 @dataclass
 class InvalidRequestError(Exception):
-    """The input is no request and never will be, however often it is delivered."""
+    """The input is no request; each delivery fails in the same way."""
 
     reason: Reason
     detail: str
@@ -77,7 +99,7 @@ def read_message(message: Message, user_id_path: ParsedResult) -> Request | Orde
     Raises InvalidRequestError, which names every fault of the message.
     """
     content = unwrap(message)
-    fields, event, state = content.fields, content.event, message.retry_state
+    fields, event = content.fields, content.event
     faults = [] if content.fault is None else [content.fault]
 
     def read(reader: Callable[..., Any], *arguments: Any) -> Any:
@@ -98,21 +120,23 @@ def read_message(message: Message, user_id_path: ParsedResult) -> Request | Orde
     correlation_id = read(_read_id, fields, "correlation_id", Reason.CORRELATION_ID_MALFORMED)
     on_active_window = read(_read_on_active_window, fields.get("on_active_window"))
     not_after = read(_read_not_after, fields.get("not_after"))
-    # First, because a misspelt user_id is why the user_id is missing.
+    # First, because a misspelt user_id explains a missing one.
     faults = [*_misspelt(fields, is_event=event is not None), *faults]
 
     source = message.original_source or content.source
     event_id = usable_id((event or {}).get("id"))
-    name = request_id or message.request_id or event_id or message.message_id
-    if state is not None:
-        name, source = state.request_id, state.source
+    given_id = request_id or message.request_id or event_id
+    request_id = given_id or message.invocation_id or message.message_id
+    state = message.retry_state or RetryState(request_id, source, message.asked_at)
     if faults:
         detail = " ".join([fault.detail for fault in faults[:_MOST_FAULTS]])
-        raise InvalidRequestError(faults[0].reason, detail, name, source, user_id, correlation_id)
+        raise InvalidRequestError(
+            faults[0].reason, detail, state.request_id, state.source, user_id, correlation_id
+        )
     if is_order:
-        common = {each: fields[each] for each in _FIELDS_OF_ALL_USERS if each in fields}
-        return Order(name, user_ids, source, common)
-    return Request(name, user_id, source, on_active_window, not_after, correlation_id)
+        fields_of_all = {each: fields[each] for each in _FIELDS_OF_ALL_USERS if each in fields}
+        return Order(message, state.request_id, state.source, user_ids, fields_of_all)
+    return Request(message, state, user_id, on_active_window, not_after, correlation_id)
 
 
 def read_user_id(value: Any, missing: str = "The user has no id.") -> str:
@@ -146,7 +170,7 @@ def read_user_id(value: Any, missing: str = "The user has no id.") -> str:
 
 
 def usable_id(value: Any) -> str | None:
-    """The text if it can name a request, else None."""
+    """Return the text if it is a valid request id, else None."""
     usable = isinstance(value, str) and not _is_blank(value) and len(value) <= MAX_ID_LENGTH
     return value if usable and not _has_unsafe_character(value) else None
 
@@ -183,7 +207,7 @@ def _read_user_ids(fields: Fields) -> list[Any]:
 
 
 def _misspelt(fields: Fields, *, is_event: bool) -> list[FieldError]:
-    # UserIdPath finds the user of an event, whatever the CRM calls the field.
+    # An event may name the user in any field; UserIdPath says in which.
     names = {_plain(name): name for name in (_OPTIONAL_FIELDS if is_event else _FIELDS)}
     faults = [
         FieldError(Reason.FIELD_MISSPELT, f'The field "{name[:50]}" must be spelt {right}.')

@@ -1,16 +1,15 @@
 """What goes out: the one result of each request. No AWS, no clock; times are epoch seconds."""
 
 import json
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from invitations.messages import Message, RetryState
+    from invitations.messages import Message
     from invitations.requests import InvalidRequestError, Request
 
 SCHEMA_VERSION = "1.1"
@@ -129,16 +128,11 @@ class Result:
     @classmethod
     def from_json(cls, text: str) -> "Result":
         """Read a stored result; fields that a newer version added are left out."""
-        return cls.from_fields(json.loads(text))
-
-    @classmethod
-    def from_fields(cls, document: Mapping[str, Any]) -> "Result":
-        return cls(**known_fields(cls, document))
+        return cls(**known_fields(cls, json.loads(text)))
 
 
 def request_result(
     request: "Request",
-    state: "RetryState",
     status: Status,
     reason: Reason,
     occurred_at: float,
@@ -146,15 +140,17 @@ def request_result(
     window_ends_at: float | None = None,
     sent_count: int | None = None,
 ) -> Result:
-    """The result of a request; its id depends on the request, the user and the status.
+    """Return the result of a request; its id depends on the request, the user and the status.
 
     The id of a `failed` also depends on when the request was asked for: a redriven request may fail
     again.
     """
-    sent = status == Status.SENT
-    name = [request.request_id, request.user_id]
+    state, sent = request.state, status == Status.SENT
+    identity: list[Any] = [request.request_id, request.user_id]
+    if status == Status.FAILED:
+        identity.append(state.asked_at)
     return Result(
-        result_id=_result_id(status, [*name, state.asked_at] if status == Status.FAILED else name),
+        result_id=_result_id(status, identity),
         request_id=request.request_id,
         user_id=request.user_id,
         correlation_id=request.correlation_id,
@@ -172,13 +168,15 @@ def request_result(
 
 
 def invalid_result(message: "Message", error: "InvalidRequestError") -> Result:
-    """The result of input that is no request.
+    """Return the result of input that is no request.
 
-    It is not stored: it is made of what each delivery of the message repeats. Two faulty messages
-    may name one request; the message's own id tells them apart.
+    The result is not stored: each delivery of the message gives the same one. The id depends on the
+    message, because two faulty messages may name one request; a request of an order that was split
+    has an id of its own.
     """
+    state = message.retry_state
     return Result(
-        result_id=_result_id(Status.INVALID, [message.message_id]),
+        result_id=_result_id(Status.INVALID, [state.request_id if state else message.message_id]),
         request_id=error.request_id,
         user_id=error.user_id,
         correlation_id=error.correlation_id,
@@ -188,36 +186,25 @@ def invalid_result(message: "Message", error: "InvalidRequestError") -> Result:
         detail=error.detail,
         http_status=None,
         attempts=0,
-        occurred_at=iso(message.received_at),
+        occurred_at=iso(state.asked_at if state else message.received_at),
     )
 
 
 def known_fields(cls: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a document that this version of a dataclass has; a newer version may have more.
-
-    Raises TypeError, ValueError or OverflowError for a value that the field cannot have.
-    """
-    known = {field.name: field.type for field in fields(cls) if field.name in document}
-    for name, wanted in known.items():
-        value = document[name]
-        kinds = get_args(wanted) or (wanted,)
-        if not isinstance(value, (*kinds, int) if float in kinds else kinds):
-            raise TypeError(f"{name} has a value of the wrong type")
-        if isinstance(value, int | float) and not math.isfinite(value):
-            raise ValueError(f"{name} is not a finite number")
-    return {name: document[name] for name in known}
+    """Return the fields of a document that this version of a dataclass has."""
+    return {each.name: document[each.name] for each in fields(cls) if each.name in document}
 
 
-def _result_id(status: Status, name: list[Any]) -> str:
-    return str(uuid.uuid5(_NAMESPACE, f"result/{status}/{json.dumps(name)}"))
+def _result_id(status: Status, identity: list[Any]) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"result/{status}/{json.dumps(identity)}"))
 
 
 def derived_request_id(order_id: str, user_id: Any) -> str:
-    """The name of one user's request in an order for many users, or in a sweep."""
+    """Return the request id of one user in an order for many users, or in a sweep."""
     return str(uuid.uuid5(_NAMESPACE, f"request/{json.dumps([order_id, user_id])}"))
 
 
 def iso(moment: float) -> str:
-    """ISO 8601 in UTC with milliseconds."""
+    """Format epoch seconds as ISO 8601 in UTC with milliseconds."""
     text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")

@@ -22,7 +22,7 @@ class FieldError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """What a message holds without its envelopes."""
+    """The content of a message without its envelopes."""
 
     source: str
     fields: Fields = field(default_factory=dict)
@@ -45,7 +45,7 @@ def unwrap(message: Message) -> Content:
             source = Source.EVENTBRIDGE if source != Source.SNS else source
             event = document
             return Content(source, _detail_of(event), event)
-        # An object that names a user is a request, whatever else it contains.
+        # An object with user_id or user_ids is a request, whatever else it contains.
         if not {"user_id", "user_ids"} & document.keys():
             _refuse_other_shapes(document)
         return Content(source, document)
@@ -54,7 +54,7 @@ def unwrap(message: Message) -> Content:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in the words of JSON."""
+    """Return what a value is, in the words of JSON."""
     match value:
         case None:
             return "null"
@@ -103,7 +103,7 @@ def _object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        # Any other text could be somebody's address.
+        # Another text could be an e-mail address.
         which = f"the key {twice}" if re.fullmatch(r"\w{1,50}", twice) else "a key"
         raise FieldError(Reason.DUPLICATE_KEY, f"An object has {which} twice; send each key once.")
     return document
@@ -194,7 +194,7 @@ _OTHER_SHAPES: list[tuple[Mapping[str, Any], str]] = [
 
 
 def _matches(document: Fields, pattern: Mapping[str, Any]) -> bool:
-    """Whether the document has each name, with a value of that type or that value itself."""
+    """Return whether the document has each name with this value, or with a value of this type."""
     return all(
         name in document
         and (

@@ -1,4 +1,4 @@
-"""The DynamoDB table: items that a writer changes only if nobody changed them since it read them.
+"""The DynamoDB table: a write fails if the item has changed since it was read (optimistic lock).
 
 | pk | sk | what | rules |
 |---|---|---|---|
@@ -37,7 +37,7 @@ _PAUSE_SECONDS = 0.1
 
 
 class ConflictError(Exception):
-    """Another writer was faster; `item` is what it wrote."""
+    """Another writer has changed the item; `item` is what it wrote."""
 
     def __init__(self, item: Item) -> None:
         super().__init__("the item was changed by another writer")
@@ -48,12 +48,12 @@ class Table(Protocol):
     """Both methods raise TableUnavailableError when their effect is unknown or absent."""
 
     def read(self, keys: Sequence[Key]) -> list[Item]:
-        """The items as they are now, in the keys' order; each key once."""
+        """Read items, consistently, in the order of the keys; each key once."""
 
-    def write(self, key: Key, item: Item, seen: Item) -> Item:
-        """Put an item in the place of `seen`, the one that was read; returns it as written.
+    def write(self, key: Key, item: Item, read: Item) -> Item:
+        """Replace `read`, the item as it was read, by another; return the item as written.
 
-        Raises ConflictError when `seen` is no longer what stands there.
+        Raises ConflictError when the stored item is no longer `read`.
         """
 
 
@@ -76,13 +76,13 @@ class DynamoDbTable:
                 found[item["pk"], item["sk"]] = item
         return [found.get(key, {}) for key in keys]
 
-    def write(self, key: Key, item: Item, seen: Item) -> Item:
+    def write(self, key: Key, item: Item, read: Item) -> Item:
         written = {**item, "pk": key[0], "sk": key[1], "revision": str(uuid.uuid4())}
         guard: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
-        if seen:
+        if read:
             guard = {
-                "ConditionExpression": "revision = :seen",
-                "ExpressionAttributeValues": {":seen": {"S": seen["revision"]}},
+                "ConditionExpression": "revision = :read",
+                "ExpressionAttributeValues": {":read": {"S": read["revision"]}},
             }
         try:
             self._client.put_item(
@@ -95,10 +95,10 @@ class DynamoDbTable:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise _unavailable(error) from error
             response: Any = error.response
-            stands = _from_dynamodb(response.get("Item", {}))
-            # The reply to this write was lost, and the SDK repeated it.
-            if stands.get("revision") != written["revision"]:
-                raise ConflictError(stands) from None
+            stored = _from_dynamodb(response.get("Item", {}))
+            # This write succeeded before: the SDK repeated it after a lost response.
+            if stored.get("revision") != written["revision"]:
+                raise ConflictError(stored) from None
         except BotoCoreError as error:
             raise _unavailable(error) from error
         return written
@@ -135,7 +135,9 @@ def _from_dynamodb(item: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    return value
 
 
 def _unavailable(error: Exception) -> TableUnavailableError:

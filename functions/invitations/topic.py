@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from invitations.batcher import Batcher
+from invitations.batcher import Batcher, refusals_of
 from invitations.errors import TopicUnavailableError
 from invitations.results import Result
 
@@ -34,14 +34,14 @@ class ResultTopic:
         self._send(json.dumps(summary), attributes)
 
     def _send(self, text: str, attributes: Mapping[str, str]) -> None:
-        refused = self._batcher.ask((text, attributes))
+        refused = self._batcher.submit((text, attributes))
         if refused is not None:
             raise TopicUnavailableError(f"the topic did not take a message: {refused}")
 
     def _publish_batch(
         self, messages: Sequence[tuple[str, Mapping[str, str]]]
     ) -> Sequence[str | None]:
-        """For each message why it was not taken, or None."""
+        """Publish messages; return for each why it was refused, or None."""
         try:
             answer = self._client.publish_batch(
                 TopicArn=self._topic_arn,
@@ -59,9 +59,4 @@ class ResultTopic:
             )
         except (BotoCoreError, ClientError) as error:
             return [str(error)] * len(messages)
-        taken = {entry["Id"] for entry in answer.get("Successful", [])}
-        codes = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
-        return [
-            None if str(index) in taken else codes.get(str(index), "it did not say why")
-            for index in range(len(messages))
-        ]
+        return refusals_of(answer, len(messages))

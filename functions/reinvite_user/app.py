@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -21,11 +21,11 @@ from invitations.dependencies import build_reinviter
 from invitations.messages import Deferred, Message
 from invitations.observability import count, logger, metrics, traced
 from invitations.records import is_batch, message_of
-from invitations.reinvite import MOST_AT_ONCE, Execution
+from invitations.reinvite import LARGEST_ORDER, Execution
 from invitations.results import Result, Source
 
 reinviter = build_reinviter()
-threads = ThreadPoolExecutor(MOST_AT_ONCE)
+threads = ThreadPoolExecutor(LARGEST_ORDER)
 
 
 @logger.inject_lambda_context
@@ -41,14 +41,20 @@ def handler(event: Any, context: LambdaContext) -> Mapping[str, Any]:
         )
     now = time.time()
     message = Message(context.aws_request_id, json.dumps(event), Source.DIRECT, now, now)
-    outcomes = threads.map(
-        partial(reinviter.carry_out, execution=execution), reinviter.parts(message)
-    )
-    return {"results": [answer(each) for outcome in outcomes for each in outcome]}
+    futures = [
+        threads.submit(reinviter.carry_out, each, execution)
+        for each in reinviter.split_small_order(message)
+    ]
+    # One failure must not leave calls of the others to a container that Lambda freezes.
+    wait(futures)
+    return {"results": [answer(each) for future in futures for each in future.result()]}
 
 
 async def carry_out_record(execution: Execution, record: SQSRecord) -> None:
-    """Carry out one message of a batch, in a thread of its own."""
+    """Carry out one message of a batch, in a thread of its own.
+
+    Only Powertools' asynchronous processor carries out records side by side.
+    """
     try:
         message = message_of(
             record, reinviter.exits.retry_queue.name, reinviter.exits.bulk_queue.name
@@ -62,7 +68,7 @@ async def carry_out_record(execution: Execution, record: SQSRecord) -> None:
 
 
 def answer(outcome: Result | Deferred) -> dict[str, Any]:
-    """A result as it is published; a request whose result comes later is `queued`."""
+    """Return a result as it is published; a request whose result follows is `queued`."""
     if isinstance(outcome, Result):
         return asdict(outcome)
     return {

@@ -27,9 +27,9 @@ from invitations.sweeps.sweeper import Sweeper
 
 config = SweepConfig.from_environment(os.environ)
 shared = Dependencies.of(config.shared)
-sqs = client(shared.session, "sqs")
+sqs = client("sqs")
 sweeper = Sweeper(
-    caller=LimitedCaller(shared.limiter, shared.keys, config.shared.call_budget_seconds),
+    caller=LimitedCaller(shared.calls, config.shared.call_budget_seconds),
     api=shared.api,
     ledger=shared.ledger,
     store=SweepStore(shared.table),

@@ -1,21 +1,27 @@
 """Checks the promises from outside, on the messages of topic and queues and the API's call log."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from local.partoo.control import Call
 
 
 class Promise(StrEnum):
     """The promises; each value describes a violation."""
 
     WINDOW = "calls inside the window of an e-mail"
-    CONSERVATION = "requests without a result, on no queue"
-    COMPLETION = "requests still on a queue at the end"
+    CONSERVATION = "requests without a result, not in the dead-letter queue"
     IDENTITY = "requests with more than one final result"
     ORIGIN = "results of requests that were never sent"
     ONCE = "calls for users without an open request"
     DEAD_LETTER = "failed or invalid, not in the dead-letter queue"
+
+
+Violations = Iterator[tuple[Promise, str]]
+"""The broken promise, and a sentence with the request or the user."""
 
 
 @dataclass(frozen=True)
@@ -37,134 +43,81 @@ class Publication:
     body: str
 
 
-@dataclass(frozen=True)
-class Call:
-    """The API received a call.
-
-    `emailed_at` is the time of its e-mail, None without one. `fault` is the name of the scripted
-    answer, None for a regular one.
-    """
-
-    at: float
-    user_id: str
-    status: int | None
-    emailed_at: float | None
-    fault: str | None = None
-
-
-@dataclass(frozen=True)
-class Incident:
-    """A fault that was injected; `until` is None for a kill."""
-
-    at: float
-    until: float | None
-    name: str
-
-
-@dataclass(frozen=True)
+@dataclass
 class History:
     """What was seen from outside."""
 
     seed: int
     window_seconds: float
-    seconds: float
-    triggers: Sequence[Trigger]
-    publications: Sequence[Publication]
-    dead_letters: Sequence[str]
+    seconds: float = 0.0
+    triggers: list[Trigger] = field(default_factory=list)
+    publications: list[Publication] = field(default_factory=list)
+    dead_letters: list[str] = field(default_factory=list)
     """The request ids in the dead-letter queue."""
-    waiting: int
+    waiting: int = 0
     """Messages on request, retry and bulk queue at the end."""
-    calls: Sequence[Call]
-    incidents: Sequence[Incident]
-    aws_faults: dict[str, int]
-    killed_workers: int
+    calls: list[Call] = field(default_factory=list)
+    """The fake server's log of invite calls."""
+    outages: list[tuple[str, float, float]] = field(default_factory=list)
+    """Services with the begin and the end of their outages."""
+    kills: list[float] = field(default_factory=list)
+    killed_workers: int = 0
+    aws_faults: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True)
-class Violation:
-    """A broken promise, and a sentence with the request or the user."""
+@dataclass
+class _Request:
+    sent: list[float] = field(default_factory=list)
+    published: list[Publication] = field(default_factory=list)
 
-    promise: Promise
-    text: str
+    def ends(self, before: float = math.inf) -> list[str]:
+        """Return the statuses of the distinct results that ended the request before a moment."""
+        distinct = {each.body: each.status for each in self.published if each.at < before}
+        # A failed request that is sent again may end otherwise.
+        is_sent_again = sum(at < before for at in self.sent) > 1
+        return [each for each in distinct.values() if each != "failed" or not is_sent_again]
 
-
-def judge(history: History) -> list[Violation]:
-    """Return all violations that are visible from outside."""
-    case = _Case(history)
-    return [
-        *case.calls_inside_windows(),
-        *case.lost_requests(),
-        *case.contradicting_results(),
-        *case.calls_without_open_request(),
-        *case.missing_dead_letters(),
-    ]
+    def is_open(self, at: float) -> bool:
+        return any(sent < at for sent in self.sent) and not self.ends(at)
 
 
-class _Case:
-    def __init__(self, history: History) -> None:
-        self._history = history
-        self._triggers: defaultdict[str, list[Trigger]] = defaultdict(list)
-        self._publications: defaultdict[str, list[Publication]] = defaultdict(list)
-        self._requests_of: defaultdict[str, set[str]] = defaultdict(set)
-        for trigger in history.triggers:
-            self._triggers[trigger.request_id].append(trigger)
-            self._requests_of[trigger.user_id].add(trigger.request_id)
-        for publication in sorted(history.publications, key=lambda each: each.at):
-            self._publications[publication.request_id].append(publication)
+def judge(history: History) -> Violations:
+    """Yield all violations that are visible from outside."""
+    requests: defaultdict[str, _Request] = defaultdict(_Request)
+    requests_of: defaultdict[str, set[str]] = defaultdict(set)
+    for trigger in history.triggers:
+        requests[trigger.request_id].sent.append(trigger.at)
+        requests_of[trigger.user_id].add(trigger.request_id)
+    for publication in history.publications:
+        requests[publication.request_id].published.append(publication)
 
-    def calls_inside_windows(self) -> Iterator[Violation]:
-        # All calls count, not only those with an e-mail: the fake server sends none for a call
-        # inside the window, so that counting e-mails would find nothing.
-        last_email_at: dict[str, float] = {}
-        for call in sorted(self._history.calls, key=lambda each: each.at):
-            gap = call.at - last_email_at.get(call.user_id, float("-inf"))
-            if gap < self._history.window_seconds:
-                yield Violation(
-                    Promise.WINDOW,
-                    f"{call.user_id} was called at {call.at:.3f} s, {gap:.3f} s after an e-mail",
-                )
-            if call.emailed_at is not None:
-                last_email_at[call.user_id] = call.emailed_at
+    for request_id, request in requests.items():
+        is_dead = request_id in history.dead_letters
+        if not request.sent:
+            yield Promise.ORIGIN, f"{request_id} has a result and was never sent"
+        if not (request.published or is_dead):
+            text = f"{request_id} is nowhere, or one of {history.waiting} waiting messages"
+            yield Promise.CONSERVATION, text
+        if request.sent and len(ends := request.ends()) > 1:
+            yield Promise.IDENTITY, f"{request_id} has several results: {', '.join(ends)}"
+        for status in {each.status for each in request.published} & {"failed", "invalid"}:
+            if not is_dead:
+                yield Promise.DEAD_LETTER, f"{request_id} is {status}"
+    for call in history.calls:
+        user_id, at = call.user_id or call.path, call.received_at
+        if not any(requests[each].is_open(at) for each in requests_of[user_id]):
+            yield Promise.ONCE, f"{user_id} was called at {at:.3f} s without an open request"
+    yield from _calls_inside_windows(history)
 
-    def lost_requests(self) -> Iterator[Violation]:
-        open_requests = self._triggers.keys() - self._publications.keys()
-        for request_id in sorted(open_requests.difference(self._history.dead_letters)):
-            if self._history.waiting:
-                yield Violation(Promise.COMPLETION, f"{request_id} may be on one of the queues")
-            else:
-                yield Violation(Promise.CONSERVATION, f"{request_id} is nowhere")
 
-    def contradicting_results(self) -> Iterator[Violation]:
-        for request_id, publications in self._publications.items():
-            if request_id not in self._triggers:
-                yield Violation(Promise.ORIGIN, f"{request_id} has a result and was never sent")
-                continue
-            statuses = list({each.body: each.status for each in publications}.values())
-            # A failed request that is sent again may end otherwise.
-            if len(self._triggers[request_id]) > 1:
-                statuses = [status for status in statuses if status != "failed"]
-            if len(statuses) > 1:
-                names = ", ".join(statuses)
-                yield Violation(Promise.IDENTITY, f"{request_id} has several results: {names}")
-
-    def calls_without_open_request(self) -> Iterator[Violation]:
-        for call in self._history.calls:
-            requests = self._requests_of[call.user_id]
-            if not any(self._is_open(request_id, call.at) for request_id in requests):
-                yield Violation(
-                    Promise.ONCE,
-                    f"{call.user_id} was called at {call.at:.3f} s without an open request",
-                )
-
-    def missing_dead_letters(self) -> Iterator[Violation]:
-        for request_id in self._publications.keys() - set(self._history.dead_letters):
-            statuses = {each.status for each in self._publications[request_id]}
-            for status in sorted(statuses & {"failed", "invalid"}):
-                yield Violation(Promise.DEAD_LETTER, f"{request_id} is {status}")
-
-    def _is_open(self, request_id: str, at: float) -> bool:
-        triggers = [each for each in self._triggers[request_id] if each.at < at]
-        statuses = {each.status for each in self._publications[request_id] if each.at < at}
-        if len(triggers) > 1:
-            statuses.discard("failed")
-        return bool(triggers) and not statuses
+def _calls_inside_windows(history: History) -> Violations:
+    # All calls count, not only those with an e-mail: the fake server sends none for a call inside
+    # the window, so that counting e-mails would find nothing.
+    last_email_at: dict[str | None, float] = {}
+    for call in sorted(history.calls, key=lambda each: each.received_at):
+        gap = call.received_at - last_email_at.get(call.user_id, float("-inf"))
+        if gap < history.window_seconds:
+            at = f"{call.received_at:.3f} s, {gap:.3f} s after an e-mail"
+            yield Promise.WINDOW, f"{call.user_id} was called at {at}"
+        if call.emailed_at is not None:
+            last_email_at[call.user_id] = call.emailed_at

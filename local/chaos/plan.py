@@ -32,8 +32,8 @@ API_FAULTS = {
     "404": Answer(status=404),
     # A client that follows it makes a call without a request.
     "redirect": Answer(status=307, headers={"Location": "/v2/user/elsewhere/invite"}),
-    "200, unreadable body": Answer(body_base64="/////w=="),
-    "200, body of 1 MB": Answer(body_bytes=1_000_000),
+    "200, unreadable body": Answer(body="\udcff" * 4),
+    "200, body of 1 MB": Answer(body="x" * 1_000_000),
     "200, slow body": Answer(drip_seconds=2.5 * PARTOO_TIMEOUT_SECONDS),
 }
 
@@ -50,7 +50,8 @@ _INVALID = 0.02
 _DEFERRED_BY_WINDOW = 0.4
 _SECONDS_PER_OUTAGE = 5.0
 _SECONDS_PER_KILL = 25.0
-_KEY_OUTAGE_SECONDS = 8.0
+_WRONG_KEY_SECONDS = 8.0
+API_KEY = "wrong key"
 _AWS_SERVICES = ("dynamodb", "sqs", "sns", "secretsmanager")
 _ENTRANCES = {Entrance.QUEUE: 60, Entrance.BUS: 25, Entrance.INVOKE: 15}
 
@@ -82,21 +83,16 @@ class PlannedRequest:
 
 @dataclass(frozen=True)
 class Outage:
-    """A period in which calls of the functions to a service fail with a probability."""
+    """A period in which calls of the functions to a service fail with a probability.
+
+    With the service `API_KEY`, the API accepts another key than the one in the secret.
+    """
 
     at: float
     seconds: float
     service: str
-    fault: Fault
-    probability: float
-
-
-@dataclass(frozen=True)
-class KeyOutage:
-    """A period in which the API accepts another key than the one in the secret."""
-
-    at: float
-    seconds: float
+    fault: Fault = Fault.REFUSE
+    probability: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,6 @@ class Plan:
     requests: tuple[PlannedRequest, ...]
     outages: tuple[Outage, ...]
     kills: tuple[float, ...]
-    key_outage: KeyOutage
 
 
 def draw_plan(seed: int, count: int) -> Plan:
@@ -128,15 +123,16 @@ def draw_plan(seed: int, count: int) -> Plan:
         for each in requests
         if each.request_id is not None and rng.random() < _SENT_AGAIN
     ]
-    key_outage_seconds = min(_KEY_OUTAGE_SECONDS, seconds / 4)
+    kills = max(round(seconds / _SECONDS_PER_KILL), 1)
+    wrong_key_seconds = min(_WRONG_KEY_SECONDS, seconds / 4)
+    wrong_key = Outage(rng.uniform(0, seconds - wrong_key_seconds), wrong_key_seconds, API_KEY)
     return Plan(
         seed=seed,
         seconds=seconds,
         users=users,
         requests=tuple(sorted([*requests, *again], key=lambda each: each.at)),
-        outages=_outages(rng, seconds),
-        kills=_kills(rng, seconds),
-        key_outage=KeyOutage(rng.uniform(0, seconds - key_outage_seconds), key_outage_seconds),
+        outages=(*_outages(rng, seconds), wrong_key),
+        kills=tuple(rng.uniform(0.1, 0.9) * seconds for _ in range(kills)),
     )
 
 
@@ -168,27 +164,17 @@ def _faults(rng: random.Random) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def _outages(rng: random.Random, seconds: float) -> tuple[Outage, ...]:
-    """Draw outages that do not overlap."""
+def _outages(rng: random.Random, seconds: float) -> list[Outage]:
+    """Draw an outage of an AWS service for each slot of the time, so that they do not overlap."""
     count = max(round(seconds / _SECONDS_PER_OUTAGE), len(_AWS_SERVICES))
     slot = seconds / count
-    outages = []
-    for number in range(count):
-        length = rng.uniform(0.3, 0.8) * slot
-        outages.append(
-            Outage(
-                at=number * slot + rng.uniform(0, slot - length),
-                seconds=length,
-                service=_AWS_SERVICES[number % len(_AWS_SERVICES)],
-                fault=rng.choice(list(Fault)),
-                probability=rng.uniform(0.2, 0.9),
-            )
+    return [
+        Outage(
+            at=(number + rng.uniform(0.1, 0.5)) * slot,
+            seconds=rng.uniform(0.2, 0.5) * slot,
+            service=_AWS_SERVICES[number % len(_AWS_SERVICES)],
+            fault=rng.choice(list(Fault)),
+            probability=rng.uniform(0.2, 0.9),
         )
-    return tuple(outages)
-
-
-def _kills(rng: random.Random, seconds: float) -> tuple[float, ...]:
-    """Draw kills with time between them for new workers to start."""
-    count = max(round(seconds / _SECONDS_PER_KILL), 1)
-    slot = seconds / count
-    return tuple((number + rng.uniform(0.2, 0.6)) * slot for number in range(count))
+        for number in range(count)
+    ]

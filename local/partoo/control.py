@@ -1,5 +1,6 @@
 """Client for the controls of the fake Partoo server, and a context manager that runs the server."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,16 +15,9 @@ from urllib.parse import urljoin
 import urllib3
 
 from local.errors import CommandError
-from local.partoo.state import (
-    ANY_KEY_LIST,
-    ANY_SEARCH,
-    ANY_USER,
-    Answer,
-    ApiKey,
-    Call,
-    Operation,
-    User,
-)
+from local.partoo.answers import Answer, Call, Operation
+from local.partoo.directory import ApiKey, User
+from local.partoo.state import ANY_KEY_LIST, ANY_SEARCH, ANY_USER
 
 __all__ = [
     "ANY_KEY_LIST",
@@ -40,7 +34,6 @@ __all__ = [
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _POLL_SECONDS = 0.01
-_STOP_SECONDS = 5.0
 
 
 class ControlError(CommandError):
@@ -48,7 +41,7 @@ class ControlError(CommandError):
 
 
 class PartooControl:
-    """Controls the fake server at `base_url`, which ends in `/v2`, and reads its call log.
+    """Controls the fake server at `base_url`, which ends in `/v2`, as `PartooState` describes.
 
     All methods raise ControlError if the server refuses the command, and
     `urllib3.exceptions.HTTPError` if it cannot be reached.
@@ -59,37 +52,22 @@ class PartooControl:
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
 
     def add_users(self, *users: User) -> None:
-        """Register users; a known id is replaced."""
-        self._send("POST", "users", {"users": [asdict(user) for user in users]})
+        self._send("add_users", users=[asdict(user) for user in users])
 
     def users(self) -> list[User]:
-        """Return all users in the order of their registration."""
-        entries = self._send("GET", "users")["users"]
-        return [User(**entry | {"business_ids": tuple(entry["business_ids"])}) for entry in entries]
+        return [User(**each) for each in self._send("users")]
 
-    def set_churn(self, *, accepting: int = 0, appearing: int = 0) -> None:
-        """Let users accept and appear after each search: see `PartooState.set_churn`."""
-        self._send("PUT", "churn", {"accepting": accepting, "appearing": appearing})
+    def set_churn(self, *, accepting: int) -> None:
+        self._send("set_churn", accepting=accepting)
 
     def set_key(self, api_key: str) -> None:
-        """Replace all keys by this one."""
-        self._send("PUT", "key", {"api_key": api_key})
+        self._send("set_key", api_key=api_key)
 
     def add_key(self, key: ApiKey) -> None:
-        """Add a key; one with the same value is replaced."""
-        self._send("POST", "keys", {"key": asdict(key)})
-
-    def revoke_key(self, api_key: str) -> None:
-        """Revoke a key from the next call on."""
-        self._send("POST", "revocations", {"api_key": api_key})
-
-    def set_requests_per_minute(self, requests_per_minute: int) -> None:
-        self._send("PUT", "quota", {"requests_per_minute": requests_per_minute})
+        self._send("add_key", key=asdict(key))
 
     def script(self, user_id: str, *answers: Answer) -> None:
-        """Set the answers to this user's next invite calls: see `PartooState.script`."""
-        payload = {"user_id": user_id, "answers": [asdict(answer) for answer in answers]}
-        self._send("PUT", "script", payload)
+        self._send("script", user_id=user_id, answers=[asdict(answer) for answer in answers])
 
     def calls(
         self, user_id: str | None = None, operation: Operation | None = "invite", since: int = 0
@@ -98,8 +76,7 @@ class PartooControl:
 
         None means any user or operation.
         """
-        entries = self._send("GET", f"calls?since={since}")["calls"]
-        calls = [Call(**entry | {"headers": tuple(entry["headers"])}) for entry in entries]
+        calls = [Call(**each) for each in self._send("calls", since=since)]
         return [
             call
             for call in calls
@@ -128,16 +105,18 @@ class PartooControl:
 
     def release(self) -> None:
         """Send all answers that are held now."""
-        self._send("POST", "release")
+        self._send("release")
 
     def reset(self) -> None:
         """Restore the initial state and send all held answers."""
-        self._send("POST", "reset")
+        self._send("reset")
 
-    def _send(self, method: str, command: str, payload: dict[str, Any] | None = None) -> Any:
-        reply = self._http.request(method, self._control_url + command, json=payload or {})
+    def _send(self, command: str, **given: object) -> Any:
+        # urllib3's own JSON is UTF-8, which cannot carry the lone surrogates of an answer's body.
+        body = json.dumps(given)
+        reply = self._http.request("POST", self._control_url + command, body=body)
         if reply.status != 200:
-            raise ControlError(f"{method} {command} was answered {reply.status}: {reply.data!r}.")
+            raise ControlError(f"{command} was answered {reply.status}: {reply.data!r}.")
         return reply.json()
 
 
@@ -149,13 +128,8 @@ def running_fake_partoo(
 
     Raises ControlError if the server does not start.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "local.partoo",
-        f"--window-seconds={window_seconds}",
-        f"--requests-per-minute={requests_per_minute}",
-    ]
+    command = [sys.executable, "-m", "local.partoo.server"]
+    command += [str(window_seconds), str(requests_per_minute)]
     environment = os.environ | {"FAKE_PARTOO_KEY": api_key}
     with subprocess.Popen(
         command, cwd=_REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
@@ -167,7 +141,3 @@ def running_fake_partoo(
             yield base_url
         finally:
             process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()

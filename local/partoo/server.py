@@ -1,100 +1,68 @@
-"""HTTP side of the fake Partoo server: the API under /v2, the controls under /_control."""
+"""The fake Partoo server: the API under /v2, the controls under /_control.
+
+`FAKE_PARTOO_KEY=… python -m local.partoo.server WINDOW_SECONDS REQUESTS_PER_MINUTE` prints its base
+URL as one line when it listens, and ends on SIGINT without a word.
+"""
 
 import contextlib
 import json
+import os
 import re
+import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from local.partoo.state import Answer, ApiKey, PartooState, Request, User
+from local.partoo.answers import Answer
+from local.partoo.directory import ApiKey, User
+from local.partoo.state import PartooState
 
 _HOLD_LIMIT_SECONDS = 60.0
-
-
-class HeldAnswers:
-    """Holds answers until a release.
-
-    Each call takes the number of releases before it shows in the log, so that a release by a test
-    that has seen the call in the log always reaches it.
-    """
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._releases = 0
-
-    def releases(self) -> int:
-        with self._condition:
-            return self._releases
-
-    def wait(self, seen: int) -> None:
-        """Wait for a release after `seen` releases."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._releases > seen, _HOLD_LIMIT_SECONDS)
-
-    def release(self) -> None:
-        with self._condition:
-            self._releases += 1
-            self._condition.notify_all()
+_POLL_SECONDS = 0.02
 
 
 class FakePartooServer(ThreadingHTTPServer):
-    """Serves one `PartooState` on the loopback address; port 0 takes a free one."""
+    """Serves one `PartooState` on a free port of the loopback address."""
 
     daemon_threads = True
     # Many connections may come at once. A refused one would be a fault that no script asked for.
     request_queue_size = 512
 
-    def __init__(self, port: int, state: PartooState) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, state: PartooState) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.state = state
-        self.held_answers = HeldAnswers()
+        self.release = threading.Event()
+        """Of the answers that are held now; each release is followed by an event of its own."""
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v2"
+    def control(self, command: str, given: dict[str, Any]) -> Any:
+        """Run a control command.
 
-    def control(self, command: str, target: str, body: bytes) -> dict[str, Any]:
-        """Run a control command and return its JSON answer.
-
-        Raises LookupError for an unknown command or a missing field, TypeError or ValueError for a
-        malformed one.
+        Raises LookupError, TypeError or ValueError for one that is unknown or malformed.
         """
-        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
-        payload = json.loads(body or b"{}")
-        match command, path:
-            case "POST", "/_control/users":
-                self.state.add_users([User(**user) for user in payload["users"]])
-            case "GET", "/_control/users":
-                return {"users": [asdict(user) for user in self.state.users()]}
-            case "PUT", "/_control/churn":
-                self.state.set_churn(int(payload["accepting"]), int(payload["appearing"]))
-            case "PUT", "/_control/key":
-                self.state.set_key(payload["api_key"])
-            case "POST", "/_control/keys":
-                self.state.add_key(ApiKey(**payload["key"]))
-            case "POST", "/_control/revocations":
-                self.state.revoke_key(payload["api_key"])
-            case "PUT", "/_control/quota":
-                self.state.set_requests_per_minute(int(payload["requests_per_minute"]))
-            case "PUT", "/_control/script":
-                answers = [Answer(**answer) for answer in payload["answers"]]
-                self.state.script(payload["user_id"], answers)
-            case "GET", "/_control/calls":
-                calls = self.state.calls(since=int(query.get("since", ["0"])[0]))
-                return {"calls": [asdict(call) for call in calls]}
-            case "POST", "/_control/release":
-                self.held_answers.release()
-            case "POST", "/_control/reset":
-                self.state.reset()
-                self.held_answers.release()
+        match command:
+            case "add_users":
+                self.state.add_users([User(**each) for each in given["users"]])
+            case "add_key":
+                self.state.add_key(ApiKey(**given["key"]))
+            case "script":
+                answers = [Answer(**each) for each in given["answers"]]
+                self.state.script(given["user_id"], answers)
+            case "users" | "calls":
+                return [asdict(each) for each in getattr(self.state, command)(**given)]
+            case "set_churn" | "set_key":
+                getattr(self.state, command)(**given)
+            case "release" | "reset":
+                if command == "reset":
+                    self.state.reset()
+                held, self.release = self.release, threading.Event()
+                held.set()
             case _:
-                raise LookupError(f"There is no control command {command} {path}.")
-        return {}
+                raise LookupError(f"There is no control command {command}.")
+        return None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -114,13 +82,13 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def _dispatch(self) -> None:
-        # Before the call is logged: see HeldAnswers.
-        releases = self.server.held_answers.releases()
+        # Before the call is logged, so that a release by a test that has seen the call reaches it.
+        release = self.server.release
         body = self._read_body()
         if self.path.startswith("/_control/"):
             self._control(body)
         else:
-            self._answer(releases)
+            self._answer(release)
 
     def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
@@ -131,32 +99,32 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _control(self, body: bytes) -> None:
+        command = self.path.removeprefix("/_control/")
         try:
-            status, reply = 200, self.server.control(self.command, self.path, body)
+            status, reply = 200, self.server.control(command, json.loads(body or b"{}"))
         except (LookupError, TypeError, ValueError) as error:
-            status, reply = 400, {"error": str(error)}
+            status, reply = 400, str(error)
         content = json.dumps(reply).encode()
         self._send_head(status, {}, len(content))
         self.wfile.write(content)
 
-    def _answer(self, releases: int) -> None:
-        request = Request(self.command, self.path, tuple(self.headers.items()))
-        sequence, answer = self.server.state.receive(request)
+    def _answer(self, release: threading.Event) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer, note = self.server.state.receive(self.command, self.path, headers)
         for interim in answer.interim:
             self.send_response_only(interim)
             self.end_headers()
         if answer.hold:
-            self.server.held_answers.wait(releases)
+            release.wait(_HOLD_LIMIT_SECONDS)
         time.sleep(answer.acts_after + answer.delay_seconds)
         if answer.drop is not None:
             self.close_connection = True
             return
-
         content = answer.content()
         if answer.echo_headers:
-            content = json.dumps(dict(request.headers)).encode()
+            content = json.dumps(dict(self.headers)).encode()
         # Logged before the head is sent, so that a client with its answer finds it in the log.
-        self.server.state.answered(sequence, answer.status)
+        note()
         self._send_head(answer.status, answer.headers, len(content))
         if self.command == "HEAD" or answer.status in (204, 304):
             return
@@ -168,19 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _send_head(self, status: int, headers: Mapping[str, str], length: int) -> None:
-        given = {name.lower() for name in headers}
-        if given & {"content-length", "transfer-encoding"}:
+        if "Content-Length" in headers:
             # A scripted length may be wrong, so the connection cannot be reused.
             self.close_connection = True
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if "content-type" not in given:
-            self.send_header("Content-Type", "application/json")
-        if "content-length" not in given:
-            self.send_header("Content-Length", str(length))
+        own = {"Content-Type": "application/json", "Content-Length": str(length)}
         if self.close_connection:
-            self.send_header("Connection", "close")
+            own["Connection"] = "close"
+        self.send_response(status)
+        for name, value in (own | dict(headers)).items():
+            self.send_header(name, value)
         self.end_headers()
 
 
@@ -188,3 +152,22 @@ class _Handler(BaseHTTPRequestHandler):
 # are not logged.
 for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"):
     setattr(_Handler, f"do_{_method}", _Handler._dispatch)
+
+
+def main(window_seconds: str, requests_per_minute: str) -> None:
+    if not (api_key := os.environ.get("FAKE_PARTOO_KEY")):
+        sys.exit("FAKE_PARTOO_KEY must hold the API key to accept.")
+    state = PartooState(
+        api_key=api_key,
+        window_seconds=float(window_seconds),
+        requests_per_minute=int(requests_per_minute),
+        clock=time.time,
+    )
+    signal.signal(signal.SIGINT, lambda *_: sys.exit())
+    with FakePartooServer(state) as server:
+        print(f"http://127.0.0.1:{server.server_port}/v2", flush=True)
+        server.serve_forever(_POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

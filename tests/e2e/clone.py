@@ -17,7 +17,7 @@ def clone(folder: Path) -> Path:
         text=True,
         check=True,
     ).stdout
-    target = folder / "partoo-reinvite"
+    target = folder / "a path/partoo-reinvite"
     for name in filter(None, listed.split("\0")):
         if not os.path.lexists(REPOSITORY / name):
             # Deleted without a commit.

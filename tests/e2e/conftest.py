@@ -1,6 +1,7 @@
 """Deployed stacks of one build, each with a fake Partoo server of its own."""
 
-import uuid
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from local.aws import LocalAws, local_aws
 from local.faults import FaultProxy, fault_proxy
 from local.partoo.control import PartooControl, running_fake_partoo
-from local.stack import build, deploy
+from local.stack import build, deploy, reconfigure
 from tests.e2e.outside import Outside
 
 # Short enough to wait for, long enough for a slow machine to meet it.
@@ -27,7 +28,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def deployed_template(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
-    return build(tmp_path_factory.mktemp("sam"), logs=logs)
+    """The built template; the processes of pytest-xdist share one build."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "sam/built").exists():
+            build(folder / "sam", logs=logs)
+            (folder / "sam/built").touch()
+    return folder / "sam/build/template.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +50,17 @@ def proxy() -> Iterator[FaultProxy]:
 def aws(logs: Path, proxy: FaultProxy) -> Iterator[LocalAws]:
     with local_aws(logs, functions_endpoint_url=proxy.url) as running:
         proxy.forward_to(running.endpoint_url, running.ca)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS for one file.
+
+    The alarms of the local AWS ignore the dimensions of a metric, so a function that fails raises
+    the alarms of all its stacks for some minutes.
+    """
+    with local_aws(tmp_path_factory.mktemp("aws")) as running:
         yield running
 
 
@@ -104,25 +125,9 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         SweepState="ENABLED",
         SweepSchedule="cron(0 0 1 1 ? 2099)",
     ) as brisk:
-        brisk.limit_executions(EXECUTION_SECONDS)
+        # The claim of an execution that died ends soon.
+        reconfigure(aws, brisk.stack.reinvite_function_name, Timeout=EXECUTION_SECONDS)
         yield brisk
-
-
-@pytest.fixture
-def sweeping_stack(
-    aws: LocalAws, deployed_template: Path, request: pytest.FixtureRequest
-) -> Iterator[Outside]:
-    """A new stack whose API has no users; the fixture's parameter is its quota."""
-    requests_per_minute: int = getattr(request, "param", 10_000)
-    with own_stack(
-        aws,
-        deployed_template,
-        f"sweeping-{uuid.uuid4().hex[:8]}",
-        api_window_seconds=1,
-        requests_per_minute=requests_per_minute,
-        RequestsPerMinute=str(requests_per_minute),
-    ) as sweeping:
-        yield sweeping
 
 
 def environment_of_make(aws: LocalAws) -> dict[str, str]:

@@ -3,7 +3,8 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -117,22 +118,15 @@ class Outside:
 
     def invoke(self, event: object) -> Any:
         """Invoke the function; returns its answer or its error."""
-        answer = self._lambda.invoke(
-            FunctionName=self.stack.reinvite_function_name, Payload=json.dumps(event)
-        )
-        return json.loads(answer["Payload"].read())
+        return self._invoke(self.stack.reinvite_function_name, event)
 
     def sweep(self, **event: object) -> Any:
         """Invoke the sweep function; returns its answer or its error."""
-        answer = self._lambda.invoke(
-            FunctionName=self.stack.sweep_function_name, Payload=json.dumps(event)
-        )
-        return json.loads(answer["Payload"].read())
+        return self._invoke(self.stack.sweep_function_name, event)
 
     def check_key(self) -> Any:
         """Invoke the function that checks the key; returns its answer or its error."""
-        answer = self._lambda.invoke(FunctionName=self.stack.check_key_function_name, Payload="{}")
-        return json.loads(answer["Payload"].read())
+        return self._invoke(self.stack.check_key_function_name, {})
 
     def start_sweep(self) -> None:
         """Invoke the sweep function as the schedule does, without waiting."""
@@ -160,10 +154,6 @@ class Outside:
         name = name or self.stack.reinvite_function_name
         memory = self._lambda.get_function_configuration(FunctionName=name)["MemorySize"]
         reconfigure(self.aws, name, MemorySize=memory + 1)
-
-    def limit_executions(self, seconds: int) -> None:
-        """Shorten the time-out, so that the claim of an execution that died ends soon."""
-        reconfigure(self.aws, self.stack.reinvite_function_name, Timeout=seconds)
 
     def set_variable(self, function: str, name: str, value: str) -> None:
         """Set a variable of a function's environment."""
@@ -231,11 +221,12 @@ class Outside:
         self._receive_dead_letters()
 
     def reset(self) -> None:
-        """Purge the queues and forget pauses, which tests would otherwise wait out."""
+        """Purge the queues, and forget pauses and the sweep, which tests would wait for."""
         for queue_url in self.stack.queue_urls:
             self.sqs.purge_queue(QueueUrl=queue_url)
-        key = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
-        self.aws.client("dynamodb").delete_item(TableName=self.stack.table_name, Key=key)
+        for name in ("LIMITER", "SWEEP"):
+            key = {"pk": {"S": name}, "sk": {"S": name}}
+            self.aws.client("dynamodb").delete_item(TableName=self.stack.table_name, Key=key)
 
     def resources(self) -> list[dict[str, Any]]:
         """Return the resources of the stack and of its nested stacks."""
@@ -251,29 +242,37 @@ class Outside:
             ]
         return resources
 
+    def physical_id(self, name: str) -> str:
+        """Return the physical id of a resource, given its logical one."""
+        (found,) = [each for each in self.resources() if each["LogicalResourceId"] == name]
+        physical: str = found["PhysicalResourceId"]
+        return physical
+
+    @contextmanager
+    def user_with_permission(self, action: str) -> Iterator[dict[str, str]]:
+        """Yield the credentials of a user who is allowed one action on all resources."""
+        iam = self.aws.client("iam")
+        iam.create_user(UserName="operator")
+        allow = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        iam.put_user_policy(UserName="operator", PolicyName="own", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="operator")["AccessKey"]
+        try:
+            yield {
+                "aws_access_key_id": key["AccessKeyId"],
+                "aws_secret_access_key": key["SecretAccessKey"],
+            }
+        finally:
+            iam.delete_access_key(UserName="operator", AccessKeyId=key["AccessKeyId"])
+            iam.delete_user_policy(UserName="operator", PolicyName="own")
+            iam.delete_user(UserName="operator")
+
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition; fails after PATIENCE_SECONDS."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:g} s"
             time.sleep(_POLL_SECONDS)
-
-    def age_ledger(self, hours: float) -> None:
-        """Move windows and invitations of all users into the past, as if time had passed."""
-
-        def earlier(number: Mapping[str, str]) -> dict[str, str]:
-            return {"N": str(float(number["N"]) - hours * 3600)}
-
-        table = self.aws.client("dynamodb")
-        pages = table.get_paginator("scan").paginate(TableName=self.stack.table_name)
-        for item in (item for page in pages for item in page["Items"]):
-            if "invited_at" not in item or item["sk"]["S"] != "USER":
-                continue
-            item["invited_at"]["L"] = [earlier(moment) for moment in item["invited_at"]["L"]]
-            if "window_ends_at" in item:
-                item["window_ends_at"] = earlier(item["window_ends_at"])
-            item["revision"] = {"S": str(uuid.uuid4())}
-            table.put_item(TableName=self.stack.table_name, Item=item)
 
     def assert_window_held(self, user_id: str) -> None:
         """Fail if two e-mails to the user are closer than the window, on the API's clock."""
@@ -292,6 +291,10 @@ class Outside:
             lines += [event["message"] for page in pages for event in page["events"]]
         files = [path.read_text(errors="replace") for path in self.aws.logs.glob("*.log")]
         return "\n".join(lines + files)
+
+    def _invoke(self, function: str, event: object) -> Any:
+        answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read())
 
     def _receive(self) -> list[Published]:
         for message in self._drain(self.stack.results_queue_url):

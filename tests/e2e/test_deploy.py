@@ -65,11 +65,28 @@ def test_built_template_is_deployed(
     }
 
 
-def test_account_and_missing_key_are_printed(
+def test_account_is_printed_and_the_stack_looked_over(
     deployed: "subprocess.CompletedProcess[str]",
 ) -> None:
     assert f"Deploying {_STACK} to account 000000000000, eu-west-1." in deployed.stdout
-    assert "Requests wait until the API key is in the secret: arn:" in deployed.stdout
+    assert "\nok    live version: version 1 has the newest settings\n" in deployed.stdout
+    assert "\nlook  API key: requests wait, because the secret arn:" in deployed.stdout
+    assert "\nwrong " not in deployed.stdout
+
+
+def test_user_id_path_that_does_not_compile_is_refused_before_the_build(
+    account: LocalAws, tree: Path
+) -> None:
+    settings = tree / "samconfig.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace('"PendingEvent', '"UserIdPath=$.id", "PendingEvent'))
+
+    done = _deploy(account, tree, "dev")
+
+    settings.write_text(text)
+    assert done.returncode != 0
+    assert "UserIdPath=$.id does not compile: " in done.stderr
+    assert done.stdout == ""
 
 
 def test_parameters_of_samconfig_are_deployed(

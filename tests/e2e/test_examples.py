@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from local.aws import LocalAws
 from local.partoo.control import PartooControl, running_fake_partoo
-from local.stack import deploy, reconfigure, sam
+from local.stack import deploy, sam
 from tests.documents import REPOSITORY, commands
 from tests.e2e.conftest import SHORT_WINDOW_SECONDS
 from tests.e2e.network import local_network
@@ -21,7 +20,6 @@ from tests.e2e.outside import Outside
 
 EXAMPLES = REPOSITORY / "examples"
 NAME = "connected"
-FUNCTIONS = ("reinvite_function_name", "sweep_function_name", "check_key_function_name")
 # Replaced, because the local AWS does not support all of its resources.
 NETWORK_TEMPLATE = "examples/fixed-address/template.yaml"
 
@@ -124,16 +122,6 @@ def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Co
         }
         stack = deploy(aws, NAME, parameters, template=deployed_template, api_key=api_key)
         deployments.know(NAME)
-        for function in FUNCTIONS:
-            # The local CloudFormation ignores the template's VpcConfig.
-            reconfigure(
-                aws,
-                getattr(stack, function),
-                VpcConfig={
-                    "SubnetIds": addresses["SubnetIds"].split(","),
-                    "SecurityGroupIds": addresses["SecurityGroupIds"].split(","),
-                },
-            )
         deployments.run("other-account")
         deployments.run("failed-results")
         deployments.run("step-functions", more=("PollSeconds=1",))
@@ -155,213 +143,85 @@ def test_every_command_of_sam_has_been_run(connected: Connected) -> None:
     assert sorted(connected.deployments.ran) == sorted(sam_commands())
 
 
-class TestFixedAddress:
-    def test_functions_are_in_the_network(self, connected: Connected) -> None:
-        outside = connected.outside
-        subnets, groups = _network(connected)
-        client = outside.aws.client("lambda")
+def test_user_id_is_found_by_user_id_path(connected: Connected) -> None:
+    outside = connected.outside
+    (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
+    detail = json.loads(entry["Detail"])
+    user = outside.invited_user_named(detail["contact"]["external_ids"]["partoo"])
 
-        configs = [
-            client.get_function_configuration(FunctionName=getattr(outside.stack, each))
-            for each in FUNCTIONS
-        ]
+    bus = outside.stack.event_bus_name
+    answer = outside.aws.client("events").put_events(Entries=[entry | {"EventBusName": bus}])
 
-        for config in (each["VpcConfig"] for each in configs):
-            assert config["SubnetIds"] == [subnet["SubnetId"] for subnet in subnets]
-            assert config["SecurityGroupIds"] == [group["GroupId"] for group in groups]
-            assert {config["VpcId"]} == {each["VpcId"] for each in [*subnets, *groups]}
-
-    def test_template_puts_the_functions_into_the_network(self, connected: Connected) -> None:
-        described = connected.outside.aws.client("cloudformation").get_template(
-            StackName=NAME, TemplateStage="Processed"
-        )
-        processed = described["TemplateBody"]
-        resources = (json.loads(processed) if isinstance(processed, str) else processed)[
-            "Resources"
-        ]
-        functions = [
-            each["Properties"]
-            for each in resources.values()
-            if each["Type"] == "AWS::Lambda::Function"
-        ]
-
-        assert len(functions) == len(FUNCTIONS)
-        for function in functions:
-            role = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
-            assert function["VpcConfig"]["Fn::If"][0] == "IsInVpc"
-            assert "AWSLambdaVPCAccessExecutionRole" in repr(role["ManagedPolicyArns"])
-
-    def test_requests_are_carried_out_from_the_network(self, connected: Connected) -> None:
-        outside = connected.outside
-        user = outside.invited_user()
-
-        result = outside.result(outside.send({"user_id": user}))
-
-        assert result["status"] == "sent"
-        assert len(outside.partoo.emails(user)) == 1
-
-    def test_subnet_has_a_nat_gateway_and_an_endpoint_for_the_table(
-        self, connected: Connected
-    ) -> None:
-        (subnet,), _ = _network(connected)
-        ec2 = connected.outside.aws.client("ec2")
-
-        (table,) = ec2.describe_route_tables(
-            Filters=[{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
-        )["RouteTables"]
-        (endpoint,) = ec2.describe_vpc_endpoints(
-            Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
-        )["VpcEndpoints"]
-
-        routes = {each.get("DestinationCidrBlock"): each for each in table["Routes"]}
-        assert routes["0.0.0.0/0"]["NatGatewayId"].startswith("nat-")
-        assert endpoint["ServiceName"].endswith(".dynamodb")
-        assert endpoint["RouteTableIds"] == [table["RouteTableId"]]
-
-    def test_security_group_allows_https_out_and_nothing_in(self, connected: Connected) -> None:
-        _, (group,) = _network(connected)
-        out = group["IpPermissionsEgress"]
-
-        assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in out] == [
-            ("tcp", 443, 443)
-        ]
-        assert group["IpPermissions"] == []
-
-    def test_two_zones_have_a_subnet_and_an_address_each(
-        self, connected: Connected, logs: Path
-    ) -> None:
-        cloudformation = connected.outside.aws.client("cloudformation")
-        cloudformation.create_stack(
-            StackName="two-zones",
-            TemplateBody=(logs / "network.json").read_text(),
-            Parameters=[{"ParameterKey": "Zones", "ParameterValue": "2"}],
-        )
-        cloudformation.get_waiter("stack_create_complete").wait(
-            StackName="two-zones", WaiterConfig={"Delay": 1}
-        )
-
-        outputs = connected.deployments.know("two-zones")
-
-        assert {name: len(set(value.split(","))) for name, value in outputs.items()} == {
-            "SubnetIds": 2,
-            "SecurityGroupIds": 1,
-            "AddressToAllow": 2,
-        }
-
-    @pytest.mark.parametrize("alone", ["SubnetIds=subnet-0a1b2c3d", "SecurityGroupIds=sg-0a1b2c3d"])
-    def test_one_parameter_without_the_other_is_refused(
-        self, connected: Connected, alone: str
-    ) -> None:
-        name, _, value = alone.partition("=")
-        cloudformation = connected.outside.aws.client("cloudformation")
-        template = cloudformation.get_template(StackName=NAME)["TemplateBody"]
-
-        with pytest.raises(ClientError, match=f"{name} without"):
-            cloudformation.create_stack(
-                StackName=f"only-{name}",
-                TemplateBody=template if isinstance(template, str) else json.dumps(template),
-                Parameters=[{"ParameterKey": name, "ParameterValue": value}],
-                Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-            )
+    result = outside.result(answer["Entries"][0]["EventId"])
+    assert (result["status"], result["source"]) == ("sent", "eventbridge")
+    assert result["user_id"] == user
+    assert result["correlation_id"] == detail["correlation_id"]
 
 
-def _network(connected: Connected) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The subnets and the security groups that the network's outputs name."""
-    outputs = connected.deployments.outputs[f"{NAME}-network"]
-    ec2 = connected.outside.aws.client("ec2")
-    subnets = ec2.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))
-    groups = ec2.describe_security_groups(GroupIds=outputs["SecurityGroupIds"].split(","))
-    return subnets["Subnets"], groups["SecurityGroups"]
+def test_event_of_the_other_accounts_bus_is_carried_out(connected: Connected) -> None:
+    outside = connected.outside
+    (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
+    user = outside.invited_user()
+    detail = {"contact": {"external_ids": {"partoo": user}}, "request_id": "from-the-other"}
+
+    # To the default bus, where the other account has its rule.
+    outside.aws.client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])
+
+    assert outside.result("from-the-other")["status"] == "sent"
+    assert outside.stack.event_bus_name != "default"
+    outside.wait_until_idle()
+    assert len(outside.results_so_far(["from-the-other"])) == 1
 
 
-class TestCrmEvent:
-    def test_user_id_is_found_by_user_id_path(self, connected: Connected) -> None:
-        outside = connected.outside
-        (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
-        detail = json.loads(entry["Detail"])
-        user = outside.invited_user_named(detail["contact"]["external_ids"]["partoo"])
+def test_failed_result_arrives_and_no_other(connected: Connected) -> None:
+    outside = connected.outside
+    queue_url = connected.deployments.outputs[f"{NAME}-failed-results"]["FailedResultsQueueUrl"]
+    late = {"user_id": outside.invited_user(), "not_after": "2020-01-01T00:00:00Z"}
+    requests = [late, {"user_id": outside.invited_user()}, {"user_id": "nobody"}]
+    failed, sent, rejected = [outside.send(each) for each in requests]
+    results = outside.results([failed, sent, rejected])
 
-        bus = outside.stack.event_bus_name
-        answer = outside.aws.client("events").put_events(Entries=[entry | {"EventBusName": bus}])
+    received = outside.sqs.receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    )["Messages"]
 
-        result = outside.result(answer["Entries"][0]["EventId"])
-        assert (result["status"], result["source"]) == ("sent", "eventbridge")
-        assert result["user_id"] == user
-        assert result["correlation_id"] == detail["correlation_id"]
-
-
-class TestOtherAccount:
-    def test_event_of_the_other_accounts_bus_is_carried_out(self, connected: Connected) -> None:
-        outside = connected.outside
-        (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
-        user = outside.invited_user()
-        detail = {"contact": {"external_ids": {"partoo": user}}, "request_id": "from-the-other"}
-
-        # To the default bus, where the other account has its rule.
-        outside.aws.client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])
-
-        assert outside.result("from-the-other")["status"] == "sent"
-        assert outside.stack.event_bus_name != "default"
-        outside.wait_until_idle()
-        assert len(outside.results_so_far(["from-the-other"])) == 1
+    assert [results[each]["status"] for each in (sent, rejected)] == ["sent", "rejected"]
+    assert [json.loads(each["Body"]) for each in received] == [results[failed]]
+    assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "deadline_passed"
 
 
-class TestFailedResults:
-    def test_failed_result_arrives_and_no_other(self, connected: Connected) -> None:
-        outside = connected.outside
-        queue_url = connected.deployments.outputs[f"{NAME}-failed-results"]["FailedResultsQueueUrl"]
-        late = {"user_id": outside.invited_user(), "not_after": "2020-01-01T00:00:00Z"}
-        requests = [late, {"user_id": outside.invited_user()}, {"user_id": "nobody"}]
-        failed, sent, rejected = [outside.send(each) for each in requests]
-        results = outside.results([failed, sent, rejected])
+def test_workflow_ends_with_the_result_of_the_request_of_its_name(connected: Connected) -> None:
+    outside = connected.outside
+    user = outside.invited_user()
 
-        received = outside.sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        )["Messages"]
+    end = connected.end_of(connected.start(user, "workflow-sent"))
 
-        assert [results[each]["status"] for each in (sent, rejected)] == ["sent", "rejected"]
-        assert [json.loads(each["Body"]) for each in received] == [results[failed]]
-        assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "deadline_passed"
+    result = outside.result("workflow-sent")
+    assert (end["status"], json.loads(end["output"])) == ("SUCCEEDED", result)
+    again = outside.invoke({"user_id": user, "request_id": "workflow-sent"})
+    assert again["results"] == [result]
+    assert len(outside.partoo.emails(user)) == 1
 
 
-class TestStepFunctions:
-    def test_workflow_ends_with_the_result(self, connected: Connected) -> None:
-        user = connected.outside.invited_user()
+def test_workflow_fails_with_the_reason(connected: Connected) -> None:
+    end = connected.end_of(connected.start("nobody-at-all", "workflow-rejected"))
 
-        execution = connected.start(user, "workflow-sent")
+    assert (end["status"], end["error"]) == ("FAILED", "user_not_found")
+    assert json.loads(end["cause"]) == connected.outside.result("workflow-rejected")
 
-        end = connected.end_of(execution)
-        assert end["status"] == "SUCCEEDED"
-        assert json.loads(end["output"]) == connected.outside.result("workflow-sent")
-        assert connected.visits(execution) == ["Invite", "HasResult", "Invited"]
 
-    def test_workflow_fails_with_the_reason(self, connected: Connected) -> None:
-        end = connected.end_of(connected.start("nobody-at-all", "workflow-rejected"))
+def test_workflow_waits_for_a_deferred_result(connected: Connected) -> None:
+    outside = connected.outside
+    user = outside.invited_user()
+    outside.invoke({"user_id": user, "request_id": "before-the-workflow"})
 
-        assert (end["status"], end["error"]) == ("FAILED", "user_not_found")
-        assert json.loads(end["cause"]) == connected.outside.result("workflow-rejected")
+    execution = connected.start(user, "workflow-queued")
 
-    def test_workflow_waits_for_a_deferred_result(self, connected: Connected) -> None:
-        outside = connected.outside
-        user = outside.invited_user()
-        outside.invoke({"user_id": user, "request_id": "before-the-workflow"})
-
-        execution = connected.start(user, "workflow-queued")
-
-        end = connected.end_of(execution)
-        result = json.loads(end["output"])
-        assert (result["request_id"], result["status"]) == ("workflow-queued", "sent")
-        assert connected.visits(execution)[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
-        assert len(outside.partoo.emails(user)) == 2
-        outside.assert_window_held(user)
-        outside.wait_until_idle()
-        assert len(outside.results_so_far(["workflow-queued"])) == 1
-
-    def test_name_of_an_execution_is_its_request_id(self, connected: Connected) -> None:
-        user = connected.outside.invited_user()
-        first = connected.end_of(connected.start(user, "workflow-again"))
-
-        again = connected.outside.invoke({"user_id": user, "request_id": "workflow-again"})
-
-        assert again["results"] == [json.loads(first["output"])]
-        assert len(connected.outside.partoo.emails(user)) == 1
+    end = connected.end_of(execution)
+    result = json.loads(end["output"])
+    assert (result["request_id"], result["status"]) == ("workflow-queued", "sent")
+    assert connected.visits(execution)[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
+    assert len(outside.partoo.emails(user)) == 2
+    outside.assert_window_held(user)
+    outside.wait_until_idle()
+    assert len(outside.results_so_far(["workflow-queued"])) == 1

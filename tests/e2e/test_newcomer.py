@@ -1,18 +1,15 @@
-"""A newcomer runs the stack, breaks it, gets an alarm, and repairs it with the runbook.
+"""A newcomer runs the stack, watches it, breaks it, gets an alarm, and repairs it with the runbook.
 
-Uses a copy of the repository, the output of the commands, and the documents.
+Uses a copy of the repository, a terminal, the output of the commands, and the documents.
 """
 
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,83 +20,54 @@ from botocore import xform_name
 from local.aws import LocalAws, clean_environment
 from local.partoo.control import PartooControl
 from local.stack import subscribe_queue
+from local.terminal import Terminal, running_terminal
 from tests.e2e.clone import clone
 from tests.metrics import points
+from tests.processes import processes_left
 
 _SECONDS = 180
 _POLL_SECONDS = 0.2
 _STACK = "partoo-reinvite"
+# No server listens there.
+_NOWHERE = "http://127.0.0.1:9"
 _RUNBOOK_LINK = re.compile(r"Runbook: (?P<path>\S+)#(?P<heading>\S+)")
-
-
-class Terminal:
-    """A command that runs in the background, and its output."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self.printed = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + _SECONDS
-        while (found := re.search(pattern, self.printed)) is None:
-            assert time.monotonic() < deadline, f"no {pattern} in {self.printed}"
-            time.sleep(_POLL_SECONDS)
-        return found
-
-    def interrupt(self) -> None:
-        """Send Ctrl-C to the whole process group, as a terminal does."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(_SECONDS)
-        self._reader.join()
-
-    def _read(self) -> None:
-        for line in self.process.stdout or ():
-            self.printed += line
 
 
 class Newcomer:
     """Runs commands in a copy of the repository."""
 
-    def __init__(self, clone: Path) -> None:
-        self.clone = clone
-        of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "STACK", "USER", "FORCE", "ENV", "EVENT")
-        inherited = clean_environment()
+    def __init__(self, folder: Path) -> None:
+        self.clone = clone(folder)
+        self.scratch = folder / "temporary files"
+        self.scratch.mkdir()
+        of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        inherited = clean_environment() | {"TMPDIR": str(self.scratch)}
         self.environment = {name: each for name, each in inherited.items() if name not in of_make}
 
-    def types(self, command: str) -> str:
+    def types(self, command: str, **variables: str) -> str:
         """Run a command to its end; returns its output."""
-        done = subprocess.run(
+        done = self.tries(command, **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def tries(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             shlex.split(command),
             cwd=self.clone,
-            env=self.environment,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             check=False,
             timeout=_SECONDS,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    @contextmanager
-    def leaves_running(self, command: str) -> Iterator[Terminal]:
-        process = subprocess.Popen(
+    def leaves_running(self, command: str) -> AbstractContextManager[Terminal]:
+        return running_terminal(
             shlex.split(command),
-            cwd=self.clone,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+            directory=self.clone,
+            environment=self.environment,
+            size="220x50",
         )
-        with process:
-            terminal = Terminal(process)
-            try:
-                yield terminal
-            finally:
-                terminal.interrupt()
 
     def exports(self, printed: str) -> None:
         """Set the variables of the export lines in an output."""
@@ -137,27 +105,68 @@ class Newcomer:
         return text.split(f"\n### {heading}\n", 1)[1].split("\n### ", 1)[0]
 
 
-@pytest.fixture
-def newcomer(tmp_path: Path) -> Newcomer:
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """A copy of the repository that shares the installed tools."""
-    return Newcomer(clone(tmp_path))
+    return Newcomer(tmp_path_factory.mktemp("newcomer"))
 
 
-def test_newcomer_finds_the_cause_of_an_alarm_and_repairs_it(newcomer: Newcomer) -> None:
-    summary = newcomer.types("make run")
-    assert re.search(r"^13 requests: .*\b10 sent\b", summary, re.MULTILINE)
+@pytest.fixture(scope="module")
+def local(newcomer: Newcomer) -> Iterator[Terminal]:
+    """`make local` in a terminal, whose export lines were pasted into the others."""
+    # A shell is what ends when a terminal closes, and with it goes the signal to its commands.
+    with newcomer.leaves_running("sh -c 'make local; true'") as terminal:
+        terminal.wait_for("^Rate limiter: ")
+        newcomer.exports(terminal.text())
+        yield terminal
 
-    with newcomer.leaves_running("make local") as local:
-        local.wait_for(r"Logs: +\S+\n")
-        newcomer.exports(local.printed)
-        first, second = _users(newcomer, local.printed)
 
-        _invites_a_user(newcomer, first)
-        with newcomer.leaves_running(f"make tail STACK={_STACK}") as tail:
-            tail.wait_for("Ctrl-C ends the command")
-            _breaks_and_repairs(newcomer, local, second)
-            tail.wait_for(rf"sent +invited .*{second}")
+def test_samples_run_behind_a_dead_proxy_on_an_ascii_terminal(newcomer: Newcomer) -> None:
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"), _NOWHERE)
+
+    printed = newcomer.types("make run", LC_ALL="C", PYTHONIOENCODING="ascii", **proxies)
+
+    assert re.search(r"^13 requests: .*\b10 sent\b", printed, re.MULTILINE)
+    assert "Next: make local" in printed
+    assert printed.isascii()
+
+
+def test_request_is_shown_from_received_over_deferred_to_sent(
+    newcomer: Newcomer, local: Terminal
+) -> None:
+    (user,) = re.findall("^[0-9a-f]{24}$", newcomer.types("make partoo ADD=1"), re.MULTILINE)
+    assert "next 1 invitation: 429" in newcomer.types("make partoo ANSWER=429")
+
+    with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}") as invite:
+        local.wait_for(rf"{user} +received → answer 429 → deferred \d s \(throttled\) *$")
+        local.wait_for(r"^Rate limiter: paused until [\d:]{8} \(throttled\)\.")
+        local.wait_for(rf"{user} +received → answer 429 → deferred \d s \(throttled\) → sent *$")
+        local.wait_for(r"^1 request: 1 sent\. E-mails at the API: 1\.")
+        invite.wait_for(r"status +sent")
+
+
+def test_newcomer_finds_the_cause_of_an_alarm_and_repairs_it(
+    newcomer: Newcomer, local: Terminal
+) -> None:
+    first, second = _users(newcomer, local.text())
+
+    _invites_a_user(newcomer, first)
+    with newcomer.leaves_running(f"make tail STACK={_STACK}") as tail:
+        tail.wait_for("Ctrl-C ends the command")
+        _breaks_and_repairs(newcomer, local, second)
+        tail.wait_for(rf"sent +invited .*{second}")
     assert "Traceback" not in tail.printed + local.printed
+
+
+def test_terminal_that_closes_leaves_nothing_behind(newcomer: Newcomer, local: Terminal) -> None:
+    """The last test, because it ends the stack."""
+    local.hang_up()
+
+    assert processes_left(str(newcomer.scratch)) == []
+    assert list(newcomer.scratch.iterdir()) == []
+    refused = newcomer.tries("make partoo ANSWER=429")
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("No make local runs in this folder")
 
 
 def _users(newcomer: Newcomer, printed: str) -> list[str]:
@@ -177,7 +186,7 @@ def _breaks_and_repairs(newcomer: Newcomer, local: Terminal, user: str) -> None:
     partoo = PartooControl(local.wait_for(r"Fake Partoo server: +(\S+)")[1])
     alarms = _subscribes_to_alarms(newcomer)
     partoo.set_key("another-key")
-    with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}") as invite:
+    with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}"):
         alarm = _receives_an_alarm(newcomer, local, alarms)
         assert "KeyRefused" in alarm["AlarmName"]
 
@@ -188,8 +197,6 @@ def _breaks_and_repairs(newcomer: Newcomer, local: Terminal, user: str) -> None:
         (newcomer.clone / "key.txt").write_text("another-key")
         secret = _output(newcomer, "ApiKeySecretArn")
         newcomer.aws(put_key.replace("API_KEY_SECRET_ARN", secret))
-
-        invite.wait_for(r"status +sent")
 
 
 def _subscribes_to_alarms(newcomer: Newcomer) -> str:
@@ -245,5 +252,5 @@ def _output(newcomer: Newcomer, name: str) -> str:
 
 
 def _log(local: Terminal) -> str:
-    folder = Path(local.wait_for(r"Logs: +(\S+)")[1])
+    folder = Path(local.wait_for(r"Logs: +(.+)$")[1])
     return "\n".join(path.read_text(errors="replace") for path in folder.glob("*.log"))

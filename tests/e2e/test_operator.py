@@ -1,6 +1,8 @@
 """The operator's commands on a deployed stack."""
 
+import io
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -8,11 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import pytest
+from rich.console import Console
 
 from local.aws import REPOSITORY
+from local.environment import LocalEnvironment
+from local.live import watch
 from local.partoo.control import Answer
 from tests.e2e.conftest import environment_of_make
 from tests.e2e.outside import Outside
@@ -28,22 +32,12 @@ def test_invite_sends_an_email_and_prints_the_result(stack: Outside) -> None:
 
     assert done.returncode == 0, done.stderr
     (request_id,) = re.findall(
-        r"^Request (\S+) is on the queue of default\.$", done.stdout, re.MULTILINE
+        rf"^Request (\S+) for user {user} is on the queue of default\.$", done.stdout, re.MULTILINE
     )
     assert _lines(r"^  status +sent$", done)
     assert _lines(rf"^  window_ends_at +{_TIME}$", done)
     assert stack.result(request_id)["status"] == "sent"
     assert len(stack.partoo.emails(user)) == 1
-
-
-def test_invite_prints_a_rejection(stack: Outside) -> None:
-    user = stack.invited_user(Answer(status=403))
-
-    done = _run(stack, "invite", user, stack.stack.name)
-
-    assert done.returncode == 0, done.stderr
-    assert _lines(r"^  status +rejected$", done)
-    assert _lines(r"^  reason +forbidden$", done)
 
 
 def test_status_prints_window_counts_and_all_requests(stack: Outside) -> None:
@@ -66,12 +60,6 @@ def test_status_prints_window_counts_and_all_requests(stack: Outside) -> None:
     )
 
 
-def test_status_of_a_user_without_requests_says_so(stack: Outside) -> None:
-    done = _run(stack, "status", "unknown-user", stack.stack.name)
-
-    assert (done.returncode, done.stdout) == (0, "Nothing is known of unknown-user in default.\n")
-
-
 def test_forget_refuses_an_active_window_unless_forced(stack: Outside) -> None:
     user = stack.invited_user()
     assert stack.result(stack.send({"user_id": user}))["status"] == "sent"
@@ -92,16 +80,16 @@ def test_forget_refuses_an_active_window_unless_forced(stack: Outside) -> None:
 def test_tail_prints_results_and_sweeps(stack: Outside, end: signal.Signals) -> None:
     user = stack.invited_user()
     with _tailing(stack) as tail:
-        tail.wait_for("Ctrl-C ends the command")
+        _await_line(tail, "Ctrl-C ends the command")
         request_id = stack.send({"user_id": user})
-        tail.wait_for(rf"^  {_TIME} sent +invited +{request_id} +{user}$")
+        _await_line(tail, rf"^  {_TIME} sent +invited +{request_id} +{user}$")
         # No user has that role.
         sweep_id = stack.sweep(roles=["PROVIDER"])["sweep_id"]
-        tail.wait_for(rf"^  {_TIME} swept +completed +{sweep_id} +found 0, due 0, queued 0$")
-        tail.process.send_signal(end)
-        code = tail.process.wait(_SECONDS)
+        _await_line(tail, rf"^  {_TIME} swept +completed +{sweep_id} +found 0, due 0, queued 0$")
+        tail.send_signal(end)
+        _, errors = tail.communicate(timeout=_SECONDS)
 
-    assert (code, tail.errors) == (0, "")
+    assert (tail.returncode, errors) == (0, "")
     assert _tails(stack) == []
 
 
@@ -131,91 +119,91 @@ def test_paused_stack_calls_nobody_until_it_is_resumed(brisk_stack: Outside) -> 
         brisk.sqs.purge_queue(QueueUrl=queue_url)
 
 
-@pytest.mark.parametrize("command", ["invite", "status", "forget"])
-def test_unknown_stack_is_reported_in_one_line(stack: Outside, command: str) -> None:
-    done = _run(stack, command, "u1", "no-such-stack")
+def test_watch_prints_a_line_for_each_event_without_a_terminal(stack: Outside) -> None:
+    user = stack.invited_user(Answer(status=429, headers={"Retry-After": "1"}))
+    output, end = io.StringIO(), threading.Event()
+    watching = threading.Thread(
+        target=watch, args=(_environment(stack), Console(file=output, soft_wrap=True), end)
+    )
+    watching.start()
+    try:
+        request_id = stack.send({"user_id": user})
+        assert stack.result(request_id)["status"] == "sent"
+        stack.wait(lambda: f"{user} sent" in output.getvalue())
+    finally:
+        end.set()
+        watching.join()
+
+    printed = output.getvalue()
+    steps = re.findall(rf"^  [\d:]{{8}} {request_id} +{user} +(.+)$", printed, re.MULTILINE)
+    assert (steps[:2], steps[3:]) == (["received", "answer 429"], ["sent"])
+    assert re.fullmatch(r"deferred \d s \(throttled\)", steps[2])
+    assert re.search(r" rate limiter +paused until [\d:]{8} \(throttled\)\n", printed)
+    assert re.search(r"\n\d+ requests?: .+ E-mails at the API: \d+\.\n\Z", printed)
+
+
+def test_watch_ends_when_its_terminal_closes(stack: Outside) -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        watching = threading.Thread(
+            target=watch, args=(_environment(stack), Console(file=terminal), threading.Event())
+        )
+        watching.start()
+        os.read(master, 1)
+        os.close(master)
+        watching.join(_SECONDS)
+
+        assert not watching.is_alive()
+
+
+def test_unknown_stack_is_reported_in_one_line(stack: Outside) -> None:
+    done = _run(stack, "invite", "u1", "no-such-stack")
 
     assert done.returncode == 1
     assert re.fullmatch(r"There is no stack no-such-stack in eu-west-1: .+\n", done.stderr)
 
 
-def test_missing_credentials_are_reported_in_one_line() -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nothing = {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }
-
-    done = _run_with(kept | nothing, "tail", "default")
-
-    assert done.returncode == 1
-    assert re.fullmatch(r"There are no AWS credentials .+\n", done.stderr)
-
-
 def test_login_name_is_not_taken_for_a_user(stack: Outside) -> None:
-    environment = environment_of_make(stack.aws) | {"USER": "login"}
-
-    done = subprocess.run(
-        ["make", "forget", "STACK=default"],  # noqa: S607  # found on the path
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_SECONDS,
-    )
+    done = _make(stack, "forget", "STACK=default")
 
     assert done.returncode != 0
     assert "USER is missing" in done.stderr
 
 
-@dataclass
-class _Tail:
-    """A running `make tail` and its output."""
+def test_user_id_of_the_command_line_arrives_as_it_was_typed(stack: Outside) -> None:
+    user = "a$b $(x) `y` $$ \"c\" 'd' \\ #"
 
-    process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-    errors: str = ""
-    _news: threading.Condition = field(default_factory=threading.Condition)
+    done = _make(stack, "status", f"USER={user}", "STACK=default")
 
-    def read(self) -> None:
-        for line in self.process.stdout or ():
-            with self._news:
-                self.lines.append(line.rstrip("\n"))
-                self._news.notify_all()
-
-    def wait_for(self, pattern: str) -> None:
-        with self._news:
-            found = self._news.wait_for(
-                lambda: any(re.search(pattern, line) for line in self.lines), _SECONDS
-            )
-        assert found, f"no {pattern} in {self.lines}"
+    assert (done.returncode, done.stdout) == (0, f"Nothing is known of {user} in default.\n")
 
 
 @contextmanager
-def _tailing(stack: Outside) -> Iterator[_Tail]:
-    process = subprocess.Popen(
+def _tailing(stack: Outside) -> Iterator[subprocess.Popen[str]]:
+    """Run `make tail`, for _SECONDS at most."""
+    with subprocess.Popen(
         [sys.executable, "-m", "ops", "tail", stack.stack.name],
         cwd=REPOSITORY,
         env=stack.aws.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    tail = _Tail(process)
-    reader = threading.Thread(target=tail.read)
-    reader.start()
-    try:
-        with process:
-            try:
-                yield tail
-            finally:
-                process.terminate()
-            tail.errors = process.stderr.read() if process.stderr else ""
-    finally:
-        reader.join()
+    ) as process:
+        end = threading.Timer(_SECONDS, process.kill)
+        end.start()
+        try:
+            yield process
+        finally:
+            end.cancel()
+            process.terminate()
+
+
+def _await_line(process: subprocess.Popen[str], pattern: str) -> None:
+    assert any(re.search(pattern, line) for line in process.stdout or ()), pattern
+
+
+def _environment(stack: Outside) -> LocalEnvironment:
+    return LocalEnvironment(stack.aws, stack.stack, stack.partoo, stack.partoo_url)
 
 
 def _tails(stack: Outside) -> list[str]:
@@ -234,12 +222,18 @@ def _lines(pattern: str, done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def _run(stack: Outside, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _run_with(stack.aws.environment(), *arguments)
+    return _execute([sys.executable, "-m", "ops", *arguments], stack.aws.environment())
 
 
-def _run_with(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def _make(stack: Outside, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _execute(["make", *arguments], environment_of_make(stack.aws) | {"USER": "login"})
+
+
+def _execute(
+    command: list[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops", *arguments],
+        command,
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

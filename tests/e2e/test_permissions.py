@@ -69,6 +69,7 @@ def test_function_without_a_permission_says_what_failed(
     complaint: str,
 ) -> None:
     brisk_stack.wait_until_idle()
+    brisk_stack.reset()
 
     with _without(brisk_stack, function, action):
         assert complaint in attempt(brisk_stack)
@@ -80,11 +81,7 @@ def test_function_without_a_permission_says_what_failed(
 def _without(stack: Outside, role: str, action: str) -> Iterator[None]:
     """Take a permission away from a function's role, for the length of the block."""
     iam = stack.aws.client("iam")
-    (name,) = [
-        each["PhysicalResourceId"]
-        for each in stack.resources()
-        if each["LogicalResourceId"] == role
-    ]
+    name = stack.physical_id(role)
     policies = {
         policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]

@@ -1,21 +1,15 @@
-"""Pauses and the shared quota, as the API sees them."""
+"""The shared quota, as the API sees it."""
 
-import time
-from collections.abc import Callable, Iterator
-from email.utils import formatdate, parsedate_to_datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.aws import LocalAws
-from local.partoo.control import Answer
 from tests.e2e.conftest import own_stack
 from tests.e2e.outside import Outside
 
 REQUESTS_PER_MINUTE = 60
-_PAUSE_SECONDS = 4
-# Long enough for more calls, if they were made.
-_WRONG_KEY_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -31,70 +25,20 @@ def narrow_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         yield narrow
 
 
-@pytest.mark.parametrize(
-    "retry_after",
-    [
-        pytest.param(lambda: str(_PAUSE_SECONDS), id="seconds"),
-        pytest.param(lambda: formatdate(time.time() + 2 * _PAUSE_SECONDS, usegmt=True), id="date"),
-    ],
-)
-def test_429_pauses_every_request_until_retry_after(
-    stack: Outside, retry_after: Callable[[], str]
-) -> None:
-    before = len(stack.partoo.calls())
-    wait = retry_after()
-    first = stack.invited_user(Answer(status=429, headers={"Retry-After": wait}))
-    requests = [stack.send({"user_id": first})]
-    refused = stack.partoo.wait_for_calls(1, first, 30)[0]
-    requests += [stack.send({"user_id": stack.invited_user()}) for _ in range(9)]
+def test_bulk_leaves_within_the_quota_and_lets_an_event_pass(narrow_stack: Outside) -> None:
+    bulk = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE // 3)]
+    answer = narrow_stack.invoke({"user_ids": bulk})
+    narrow_stack.partoo.wait_for_calls(3)
+    event = narrow_stack.send({"user_id": narrow_stack.invited_user()})
+    narrow_stack.result(event)
+    made_before_the_event = len(narrow_stack.partoo.calls())
 
-    results = stack.results(requests)
+    results = narrow_stack.results(each["request_id"] for each in answer["results"])
 
-    assert {result["status"] for result in results.values()} == {"sent"}
-    calls = stack.partoo.calls()[before:]
-    assert len(calls) == 11
-    allowed_at = (
-        refused.received_at + _PAUSE_SECONDS
-        if wait.isdigit()
-        else parsedate_to_datetime(wait).timestamp()
-    )
-    assert min(call.received_at for call in calls[1:]) >= allowed_at
-
-
-def test_backlog_leaves_within_the_quota(narrow_stack: Outside) -> None:
-    users = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE // 2)]
-    requests = [narrow_stack.send({"user_id": user}) for user in users]
-
-    results = narrow_stack.results(requests)
-
+    assert made_before_the_event < len(bulk) // 2 + 3
     assert {result["status"] for result in results.values()} == {"sent"}
     moments = [call.received_at for call in narrow_stack.partoo.calls()]
-    assert len(moments) == len(users)
+    assert len(moments) == len(bulk) + 1
     # A tenth of a minute's calls in any tenth of it, but for the full bucket that it begins with.
     most = 2 * REQUESTS_PER_MINUTE // 10
     assert all(later - earlier > 6 for earlier, later in zip(moments, moments[most:], strict=False))
-
-
-def test_event_is_called_before_bulk_that_waits(narrow_stack: Outside) -> None:
-    before = len(narrow_stack.partoo.calls())
-    bulk = [narrow_stack.invited_user() for _ in range(REQUESTS_PER_MINUTE)]
-    narrow_stack.invoke({"user_ids": bulk})
-    narrow_stack.wait(lambda: len(narrow_stack.partoo.calls()) > before + 2)
-
-    narrow_stack.result(narrow_stack.send({"user_id": narrow_stack.invited_user()}))
-
-    assert len(narrow_stack.partoo.calls()) - before < len(bulk) // 2
-
-
-def test_refused_key_is_tried_seldom(narrow_stack: Outside) -> None:
-    before = len(narrow_stack.partoo.calls())
-    narrow_stack.partoo.set_key("another")
-    requests = [narrow_stack.send({"user_id": narrow_stack.invited_user()}) for _ in range(3)]
-    time.sleep(_WRONG_KEY_SECONDS)
-    tried = narrow_stack.partoo.calls()[before:]
-    narrow_stack.put_secret("another")
-
-    results = narrow_stack.results(requests)
-
-    assert {result["status"] for result in results.values()} == {"sent"}
-    assert 1 <= len(tried) <= 3

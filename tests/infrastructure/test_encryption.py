@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.infrastructure.template import (
 )
 
 KEY = {"Ref": "KmsKeyArn"}
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 NOTHING = {"Ref": "AWS::NoValue"}
 FUNCTIONS = resources_of_type("AWS::Serverless::Function")
 QUEUES = resources_of_type("AWS::SQS::Queue")
@@ -28,68 +29,64 @@ def key_or(otherwise: object) -> dict[str, Any]:
     return {"If": ["HasKmsKey", KEY, otherwise]}
 
 
-class TestWithTheGivenKey:
-    def test_is_whatever_can_be(self) -> None:
-        """A resource that is added must be encrypted too, or be none that keeps anything."""
-        encrypted = {name for name, each in RESOURCES.items() if "HasKmsKey" in repr(each)}
-        encrypted -= {"KmsKeyPolicy"}
-        keeping = (
-            "AWS::DynamoDB::Table",
-            "AWS::Logs::LogGroup",
-            "AWS::SNS::Topic",
-            "AWS::SQS::Queue",
-            "AWS::SecretsManager::Secret",
-        )
-
-        assert encrypted == {name for name, each in RESOURCES.items() if each["Type"] in keeping}
-
-    @pytest.mark.parametrize(
-        ("arn", "allowed"),
-        [
-            ("", True),
-            ("arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", True),
-            ("arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef", True),
-            # Permissions on an alias's ARN are permissions on nothing.
-            ("arn:aws:kms:eu-west-1:123456789012:alias/mine", False),
-            ("alias/mine", False),
-            ("1234abcd-12ab-34cd-56ef-1234567890ab", False),
-            ("arn:aws:kms:eu-west-1:123456789012:key/*", False),
-        ],
+def test_whatever_keeps_something_is_encrypted_with_a_key_that_is_given() -> None:
+    """A resource that is added must be encrypted too, or be none that keeps anything."""
+    encrypted = {name for name, each in RESOURCES.items() if "HasKmsKey" in repr(each)}
+    keeping = (
+        "AWS::DynamoDB::Table",
+        "AWS::Logs::LogGroup",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+        "AWS::SecretsManager::Secret",
     )
-    def test_only_a_key_itself_can_be_given(self, arn: str, allowed: bool) -> None:
-        assert bool(re.fullmatch(PARAMETERS["KmsKeyArn"]["AllowedPattern"], arn)) is allowed
 
-    def test_is_a_choice(self) -> None:
-        assert PARAMETERS["KmsKeyArn"]["Default"] == ""
-        for template in (TEMPLATE, MONITORING):
-            assert template["Conditions"]["HasKmsKey"] == {"Not": [{"Equals": [KEY, ""]}]}
+    assert encrypted - {"KmsKeyPolicy"} == {
+        name for name, each in RESOURCES.items() if each["Type"] in keeping
+    }
+    assert PARAMETERS["KmsKeyArn"]["Default"] == ""
+    is_given = {"Not": [{"Equals": [KEY, ""]}]}
+    assert [each["Conditions"]["HasKmsKey"] for each in (TEMPLATE, MONITORING)] == [is_given] * 2
 
-    @pytest.mark.parametrize("name", FUNCTIONS)
-    def test_a_function_may_use_that_key_through_these_services_and_no_other(
-        self, name: str
-    ) -> None:
-        arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-        (statement,) = [each for each in statements(name, KmsKeyArn=arn) if "kms:" in repr(each)]
 
-        assert statement == {
-            "Sid": "UseTheKmsKey",
-            "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-            "Resource": arn,
-            "Condition": {
-                "StringEquals": {
-                    "kms:ViaService": [
-                        f"{service}.${{AWS::Region}}.amazonaws.com"
-                        for service in ("dynamodb", "secretsmanager", "sns", "sqs")
-                    ]
-                }
-            },
-        }
-        assert not [each for each in statements(name) if "kms:" in repr(each)]
+@pytest.mark.parametrize(
+    ("arn", "allowed"),
+    [
+        ("", True),
+        (KEY_ARN, True),
+        ("arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef", True),
+        # Permissions on an alias's ARN are permissions on nothing.
+        ("arn:aws:kms:eu-west-1:123456789012:alias/mine", False),
+        ("1234abcd-12ab-34cd-56ef-1234567890ab", False),
+        ("arn:aws:kms:eu-west-1:123456789012:key/*", False),
+    ],
+)
+def test_only_a_key_itself_can_be_given(arn: str, allowed: bool) -> None:
+    assert bool(re.fullmatch(PARAMETERS["KmsKeyArn"]["AllowedPattern"], arn)) is allowed
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_may_use_that_key_through_these_services_and_no_other(name: str) -> None:
+    (statement,) = [each for each in statements(name, KmsKeyArn=KEY_ARN) if "kms:" in repr(each)]
+
+    assert statement == {
+        "Sid": "UseTheKmsKey",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": KEY_ARN,
+        "Condition": {
+            "StringEquals": {
+                "kms:ViaService": [
+                    f"{service}.${{AWS::Region}}.amazonaws.com"
+                    for service in ("dynamodb", "secretsmanager", "sns", "sqs")
+                ]
+            }
+        },
+    }
+    assert not [each for each in statements(name) if "kms:" in repr(each)]
 
 
 @pytest.mark.parametrize("name", QUEUES)
-def test_a_queue_is_encrypted_one_way_or_the_other(name: str) -> None:
+def test_queue_is_encrypted_one_way_or_the_other(name: str) -> None:
     queue = QUEUES[name]
 
     # SQS refuses a queue with both.
@@ -98,68 +95,55 @@ def test_a_queue_is_encrypted_one_way_or_the_other(name: str) -> None:
     assert queue["KmsDataKeyReusePeriodSeconds"] == {"If": ["HasKmsKey", 3600, NOTHING]}
 
 
-def test_the_ledger_is_encrypted() -> None:
+def test_table_topics_secret_and_logs_are_encrypted() -> None:
     assert RESOURCES["InvitationTable"]["Properties"]["SSESpecification"] == {
         "SSEEnabled": True,
         "SSEType": "KMS",
         "KMSMasterKeyId": key_or(NOTHING),
     }
-
-
-def test_the_results_are_encrypted() -> None:
     assert RESOURCES["ResultTopic"]["Properties"]["KmsMasterKeyId"] == key_or("alias/aws/sns")
-
-
-def test_alarms_can_reach_their_topic() -> None:
-    """CloudWatch may not use the AWS-managed key; a given one's policy can let it."""
+    # CloudWatch may not use the AWS-managed key; a given one's policy can let it.
     assert RESOURCES["AlarmTopic"]["Properties"]["KmsMasterKeyId"] == key_or(NOTHING)
-
-
-class TestThePolicyOfTheGivenKey:
-    """docs/security.md has it; the deployer gives it to the key."""
-
-    POLICY = json.loads(key_policy(ACCOUNT="123456789012", REGION="eu-west-1", NAME="stack"))
-    # Physical names begin with the stack's and a hyphen, log groups' too.
-    ENCRYPTED: ClassVar = {
-        "events.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
-        "sns.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
-        "cloudwatch.amazonaws.com": ("sns:topicArn", "arn:aws:sns:eu-west-1:123456789012:stack-*"),
-        "logs.eu-west-1.amazonaws.com": (
-            "logs:arn",
-            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/stack-*",
-        ),
-    }
-
-    def test_lets_each_service_use_it_for_what_it_delivers_here_and_for_nothing_else(self) -> None:
-        account, *services = self.POLICY["Statement"]
-
-        assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
-        assert {
-            service: each["Condition"]
-            for each in services
-            for service in as_list(each["Principal"]["Service"])
-        } == {
-            service: {"ArnLike": {f"kms:EncryptionContext:aws:{name}": arn}}
-            for service, (name, arn) in self.ENCRYPTED.items()
-        }
-
-    def test_names_every_service_that_delivers_to_something_encrypted(self) -> None:
-        """Those that the stack's own policies let in, and CloudWatch Logs."""
-        let_in = {
-            statement["Principal"]["Service"]
-            for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
-            for policy in resources_of_type(kind).values()
-            for statement in policy["PolicyDocument"]["Statement"]
-            if statement["Effect"] == "Allow"
-        }
-
-        assert self.ENCRYPTED.keys() == {*let_in, "logs.eu-west-1.amazonaws.com"}
-
-    def test_fits_the_log_groups_names(self) -> None:
-        for group in LOG_GROUPS.values():
-            assert group["LogGroupName"]["Sub"].startswith("/aws/lambda/${AWS::StackName}-")
-
-
-def test_the_secret_and_the_logs_are_encrypted() -> None:
     assert RESOURCES["ApiKeySecret"]["Properties"]["KmsKeyId"] == key_or(NOTHING)
     assert [each["KmsKeyId"] for each in LOG_GROUPS.values()] == [key_or(NOTHING)] * 3
+
+
+# The policy of the given key: docs/security.md has it; the deployer gives it to the key.
+POLICY = json.loads(key_policy(ACCOUNT="123456789012", REGION="eu-west-1", NAME="stack"))
+# Physical names begin with the stack's and a hyphen, log groups' too.
+ENCRYPTED = {
+    "events.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
+    "sns.amazonaws.com": ("sqs:arn", "arn:aws:sqs:eu-west-1:123456789012:stack-*"),
+    "cloudwatch.amazonaws.com": ("sns:topicArn", "arn:aws:sns:eu-west-1:123456789012:stack-*"),
+    "logs.eu-west-1.amazonaws.com": (
+        "logs:arn",
+        "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/stack-*",
+    ),
+}
+
+
+def test_policy_lets_each_service_use_the_key_for_what_it_delivers_here_alone() -> None:
+    account, *services = POLICY["Statement"]
+
+    assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+    assert {
+        service: each["Condition"]
+        for each in services
+        for service in as_list(each["Principal"]["Service"])
+    } == {
+        service: {"ArnLike": {f"kms:EncryptionContext:aws:{name}": arn}}
+        for service, (name, arn) in ENCRYPTED.items()
+    }
+
+
+def test_policy_names_every_service_that_delivers_to_something_encrypted() -> None:
+    """Those that the stack's own policies let in, and CloudWatch Logs."""
+    let_in = {
+        statement["Principal"]["Service"]
+        for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+        for policy in resources_of_type(kind).values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    }
+
+    assert ENCRYPTED.keys() == {*let_in, "logs.eu-west-1.amazonaws.com"}

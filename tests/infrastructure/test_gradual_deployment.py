@@ -113,19 +113,6 @@ def test_versioned_function_repeats_what_globals_take_from_parameters() -> None:
             assert variables[name] == value
 
 
-def test_function_settings_arrive_resolved() -> None:
-    resources = expanded(
-        RequestsPerMinute="100", SubnetIds="subnet-1", SecurityGroupIds="sg-1,sg-2"
-    )
-    settings = resources[FUNCTION]["Properties"]
-
-    assert settings["Environment"]["Variables"]["REQUESTS_PER_MINUTE"] == "100"
-    assert settings["VpcConfig"] == {
-        "SubnetIds": ["subnet-1"],
-        "SecurityGroupIds": ["sg-1", "sg-2"],
-    }
-
-
 def test_new_packages_make_new_version() -> None:
     layer = TEMPLATE["Resources"]["DependenciesLayer"]["Properties"]
 

@@ -1,6 +1,6 @@
 """What the template makes for the check of the key."""
 
-from tests.infrastructure.template import TEMPLATE, allowed, function, statements
+from tests.infrastructure.template import REPOSITORY, TEMPLATE, allowed, function, statements
 from tests.infrastructure.test_template import CREATED_SECRET_ARN, TABLE_ARN
 
 FUNCTION = function("CheckKeyFunction")
@@ -16,10 +16,12 @@ def test_check_may_do_these_things_and_no_others() -> None:
 
 def test_check_may_touch_the_rate_limiters_item_alone() -> None:
     (statement,) = [each for each in statements("CheckKeyFunction") if "dynamodb" in str(each)]
+    limiter = (REPOSITORY / "functions/invitations/rate_limiter.py").read_text(encoding="utf-8")
 
     assert statement["Condition"] == {
         "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["LIMITER"]}
     }
+    assert '("LIMITER", "LIMITER")' in limiter
 
 
 def test_failed_check_is_not_kept() -> None:

@@ -42,6 +42,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "BreakerOpenings": (),
     "BreakerState": (),
     "KeyRefusals": (),
+    "ForbiddenRuns": (),
     "DependencyFailures": (),
     "MessagesReturned": (),
     "DailyLimits": (),
@@ -51,10 +52,23 @@ METRICS: dict[str, tuple[str, ...]] = {
     "SweepUsersFound": (),
     "SweepUsersDue": (),
     "SweepRequestsQueued": (),
+    "SweepUsersInvited": ("invitations",),
     "KeyExpiryUnknown": (),
     "KeyExpiresSoon": (),
     "KeyDaysLeft": (),
 }
+
+
+def test_page_lists_every_metric_with_its_dimensions() -> None:
+    page = (REPOSITORY / "docs/operation.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^  \| (`[A-Z].*?) \|.*?\|(.*?)\|", page, re.MULTILINE)
+
+    listed = {
+        name: tuple(re.findall("`([a-z]+)`", dimensions))
+        for names, dimensions in rows
+        for name in re.findall("`([A-Za-z]+)`", names)
+    }
+    assert listed == METRICS
 
 
 def test_alarms_are_these() -> None:
@@ -66,6 +80,7 @@ def test_alarms_are_these() -> None:
         "DeadLettersAlarm",
         "DependencyFailingAlarm",
         "KeyExpiringAlarm",
+        "KeyForbiddenAlarm",
         "KeyRefusedAlarm",
         "LongPauseAlarm",
         "MessagesReturnedAlarm",
@@ -158,6 +173,7 @@ def test_waiting_alarm_bridges_the_hops_of_a_long_wait() -> None:
         ("LongPauseAlarm", "QuotaPauseSeconds", "Maximum", "GreaterThanThreshold", 900),
         ("DailyLimitAlarm", "DailyLimits", "Sum", "GreaterThanOrEqualToThreshold", 1),
         ("KeyRefusedAlarm", "KeyRefusals", "Sum", "GreaterThanOrEqualToThreshold", 1),
+        ("KeyForbiddenAlarm", "ForbiddenRuns", "Sum", "GreaterThanOrEqualToThreshold", 1),
         ("BreakerOpenAlarm", "BreakerOpenings", "Sum", "GreaterThanOrEqualToThreshold", 2),
         ("DependencyFailingAlarm", "DependencyFailures", "Sum", "GreaterThanOrEqualToThreshold", 3),
     ],
@@ -289,6 +305,11 @@ class TestDashboard:
             "DeadLetterQueueName",
             "SweepDeadLetterQueueName",
         }
+
+    def test_shows_how_often_those_found_by_sweeps_were_invited(self) -> None:
+        drawn = [row[3] for row in _rows() if row[1] == "SweepUsersInvited"]
+
+        assert drawn == ["0", "1", "2", "3", "4+"]
 
     def test_leaves_no_hole(self) -> None:
         width = 0

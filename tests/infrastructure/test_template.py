@@ -77,13 +77,6 @@ class TestParameters:
     def test_are_described(self, name: str) -> None:
         assert PARAMETERS[name]["Description"]
 
-    def test_are_all_shown_in_a_group(self) -> None:
-        groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-
-        assert sorted(name for group in groups for name in group["Parameters"]) == sorted(
-            PARAMETERS
-        )
-
     def test_that_are_numbers_have_bounds(self) -> None:
         numbers = [each for each in PARAMETERS.values() if each["Type"] == "Number"]
 

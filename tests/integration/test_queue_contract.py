@@ -1,7 +1,7 @@
 """The queues, against a real SQS: what a copy of a message has, and what a refusal means."""
 
 import json
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from invitations.errors import QueueUnavailableError
-from invitations.messages import Ending, Message, RetryState
-from invitations.queues import MOST_BYTES_AT_ONCE, MessageQueue
-from invitations.requests import Request
-from invitations.results import Reason, Result, Source, Status, request_result
+from invitations.messages import Message, RetryState, StoredResult
+from invitations.queues import MessageQueue
+from invitations.results import Reason, Source, Status, request_result
 from local.aws import LocalAws
 from local.processes import free_port
+from tests.fakes import a_request
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -30,8 +30,7 @@ TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sample
 
 MESSAGE = Message("m1", BODY, Source.SQS, sent_at=NOW, received_at=NOW)
 FAILED = request_result(
-    Request("r1", "u1", Source.EVENTBRIDGE, correlation_id="zażółć"),
-    RetryState("r1", Source.EVENTBRIDGE, NOW),
+    a_request(state=RetryState("r1", Source.EVENTBRIDGE, NOW), correlation_id="zażółć"),
     Status.FAILED,
     Reason.ATTEMPTS_EXHAUSTED,
     NOW,
@@ -42,7 +41,7 @@ STATE = RetryState(
     asked_at=NOW - 0.5,
     attempts=3,
     http_status=429,
-    unsaved=Ending(FAILED, NOW + 0.5, "claim-1", NOW + 300.5, NOW),
+    unsaved=StoredResult(FAILED, NOW + 0.5, "claim-1", NOW + 300.5, NOW),
 )
 
 
@@ -97,50 +96,35 @@ def texts(message: "MessageTypeDef") -> dict[str, str]:
 # Deferred copies
 
 
-def test_deferred_copy_has_the_body_untouched_and_the_retry_state(bench: Bench) -> None:
+def test_deferred_copy_has_the_body_untouched_the_retry_state_and_names_for_a_redrive(
+    bench: Bench,
+) -> None:
     bench.queue.defer(MESSAGE, STATE, 0)
 
     copy = bench.receive_one()
+    attributes = texts(copy)
     assert copy["Body"] == BODY
-    assert RetryState.from_json(texts(copy)["retry_state"]) == STATE
+    assert RetryState.from_json(attributes.pop("retry_state")) == STATE
+    assert attributes == {"request_id": "r1", "source": "eventbridge"}
 
 
-def test_deferred_copy_names_request_and_source_for_a_later_redrive(bench: Bench) -> None:
-    bench.queue.defer(MESSAGE, STATE, 0)
-
-    copy = texts(bench.receive_one())
-    assert (copy["request_id"], copy["source"]) == ("r1", "eventbridge")
-
-
-@pytest.mark.parametrize("delay_seconds", [1, 900])
-def test_deferred_copy_is_kept_back_for_the_delay(bench: Bench, delay_seconds: int) -> None:
-    bench.queue.defer(MESSAGE, STATE, delay_seconds)
+def test_deferred_copy_is_kept_back_for_the_delay(bench: Bench) -> None:
+    bench.queue.defer(MESSAGE, STATE, 900)
 
     assert (bench.receive(), bench.delayed()) == ([], 1)
 
 
 @pytest.mark.parametrize(("delay_seconds", "sent"), [(-5, 0), (7, 7), (900, 900), (10_000, 900)])
 def test_delay_is_between_none_and_the_longest_of_sqs(delay_seconds: int, sent: int) -> None:
-    client = HeldClient()
-    client.may_go_on.set()
-    queue = MessageQueue(client, "https://sqs/1/q")  # type: ignore[arg-type]  # the one method
-    queue.defer(MESSAGE, STATE, delay_seconds)
+    client = FakeClient()
+    queue_over(client).defer(MESSAGE, STATE, delay_seconds)
 
-    [[entry]] = client.calls
-    assert entry["DelaySeconds"] == sent
-
-
-def test_each_copy_is_a_message_of_its_own(bench: Bench) -> None:
-    bench.queue.defer(MESSAGE, STATE, 0)
-    bench.queue.defer(MESSAGE, STATE, 0)
-
-    one, other = bench.receive()
-    assert one["MessageId"] != other["MessageId"]
+    assert client.calls[0][0]["DelaySeconds"] == sent
 
 
 def test_body_of_an_invocation_may_have_any_character(bench: Bench) -> None:
     body = json.dumps({"user_id": "u\uffff", "note": "\ud800\x00\ufffe"})
-    bench.queue.keep(replace(MESSAGE, body=body), FAILED)
+    bench.queue.send_dead_letter(replace(MESSAGE, body=body), FAILED)
 
     assert bench.receive_one()["Body"] == body
 
@@ -150,11 +134,10 @@ def test_body_of_an_invocation_may_have_any_character(bench: Bench) -> None:
 
 def test_trace_header_travels_with_a_copy(bench: Bench) -> None:
     traced = replace(MESSAGE, trace_header=TRACE)
-    client = HeldClient()
-    client.may_go_on.set()
-    queue = MessageQueue(client, "https://sqs/1/q")  # type: ignore[arg-type]  # the one method
+    client = FakeClient()
+    queue = queue_over(client)
     queue.defer(traced, STATE, 0)
-    queue.keep(traced, FAILED)
+    queue.send_dead_letter(traced, FAILED)
 
     header = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
     assert [entry["MessageSystemAttributes"] for [entry] in client.calls] == [header, header]
@@ -200,7 +183,7 @@ def case_13b() -> Message:
     ("put", "own", "kept"),
     [
         (lambda queue: queue.defer(case_13b(), STATE, 0), 3, 7),
-        (lambda queue: queue.keep(case_13b(), FAILED), 5, 5),
+        (lambda queue: queue.send_dead_letter(case_13b(), FAILED), 5, 5),
     ],
     ids=["deferred", "dead"],
 )
@@ -221,21 +204,31 @@ def test_case_of_ten_attributes_keeps_as_many_as_fit_and_the_log_names_the_other
     assert (line.message, vars(line)["dropped"]) == ("message attributes dropped", names[kept:])
 
 
-def test_log_is_silent_when_every_attribute_fits(
+def test_requests_of_an_order_carry_what_came_with_it(bench: Bench) -> None:
+    bench.queue.send([('{"user_id": "u1"}', STATE), ('{"user_id": "u2"}', STATE)], case_13b())
+
+    copies = [texts(message) for message in bench.receive()]
+    kept = {"traceparent", *(f"crm-{number}" for number in range(6))}
+    assert [kept <= copy.keys() for copy in copies] == [True, True]
+
+
+def test_senders_attribute_with_a_name_of_ours_is_dropped_and_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    attributes = {f"crm-{number}": text_attribute("v") for number in range(7)}
-    bench.queue.defer(replace(MESSAGE, attributes=attributes), STATE, 0)
+    bench.queue.defer(replace(MESSAGE, attributes={"source": text_attribute("crm")}), STATE, 0)
 
-    assert len(texts(bench.receive_one())) == 10
-    assert caplog.records == []
+    assert texts(bench.receive_one())["source"] == STATE.source
+    assert vars(caplog.records[0])["dropped"] == ["source"]
 
 
 # Dead letters
 
 
-def test_dead_letter_has_the_body_untouched_and_what_became_of_it(bench: Bench) -> None:
-    bench.queue.keep(MESSAGE, FAILED)
+@pytest.mark.parametrize("detail", [FAILED.detail, None])
+def test_dead_letter_has_the_body_untouched_and_what_became_of_it(
+    bench: Bench, detail: str | None
+) -> None:
+    bench.queue.send_dead_letter(MESSAGE, replace(FAILED, detail=detail))
 
     letter = bench.receive_one()
     assert letter["Body"] == BODY
@@ -244,7 +237,8 @@ def test_dead_letter_has_the_body_untouched_and_what_became_of_it(bench: Bench) 
         "source": "eventbridge",
         "status": "failed",
         "reason": "attempts_exhausted",
-        "detail": FAILED.detail,
+        # SQS takes no empty attribute.
+        "detail": detail or "attempts_exhausted",
     }
 
 
@@ -267,86 +261,66 @@ def test_text_without_attributes_is_put_on_the_queue(bench: Bench) -> None:
     assert (message["Body"], texts(message)) == ('{"sweep": 1}', {})
 
 
-# Several threads
+# Refusals
 
 
-class HeldClient:
-    """Holds its first call until others wait, and refuses the bodies it is told to."""
+class FakeClient:
+    """Refuses the bodies it is told to; meanwhile others wait for the next call, if it is slow."""
 
-    def __init__(self, *refused: str, silent: bool = False) -> None:
+    def __init__(self, *refused: str, silent: bool = False, seconds: float = 0) -> None:
         self.calls: list[Sequence[Mapping[str, Any]]] = []
-        self.held, self.may_go_on = threading.Event(), threading.Event()
         self._refused = refused
         self._silent = silent
+        self._seconds = seconds
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> dict[str, Any]:  # noqa: N803
         self.calls.append(Entries)
-        if len(self.calls) == 1:
-            self.held.set()
-            assert self.may_go_on.wait(timeout=5)
+        time.sleep(self._seconds)
         bad = [each["Id"] for each in Entries if each["MessageBody"] in self._refused]
+        failed = [{"Id": each, "Code": "InternalError", "SenderFault": False} for each in bad]
         return {
             "Successful": [{"Id": each["Id"]} for each in Entries if each["Id"] not in bad],
-            "Failed": []
-            if self._silent
-            else [{"Id": each, "Code": "InternalError", "SenderFault": False} for each in bad],
+            "Failed": [] if self._silent else failed,
         }
 
 
-def deferred_together(client: HeldClient, bodies: Sequence[str]) -> list[str | None]:
-    """For each body why it was refused, or None; all but the first are sent together."""
-    queue: Any = MessageQueue(client, "https://sqs/1/q")  # type: ignore[arg-type]  # the one method
-
-    def defer(body: str) -> str | None:
-        try:
-            queue.defer(replace(MESSAGE, body=body), STATE, 0)
-        except QueueUnavailableError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(len(bodies)) as threads:
-        first = threads.submit(defer, bodies[0])
-        assert client.held.wait(timeout=5)
-        others = [threads.submit(defer, body) for body in bodies[1:]]
-        while len(queue._batcher._waiting) < len(others):
-            pass
-        client.may_go_on.set()
-        return [each.result() for each in (first, *others)]
+def queue_over(client: FakeClient) -> MessageQueue:
+    return MessageQueue(client, "https://sqs/1/q")  # type: ignore[arg-type]  # the one method
 
 
-def test_threads_send_together_what_waited_for_a_call() -> None:
-    client = HeldClient()
-
-    assert deferred_together(client, ["a", *"bcdefghijk"]) == [None] * 11
-    assert [len(entries) for entries in client.calls] == [1, 10]
-    assert all(len({each["Id"] for each in entries}) == len(entries) for entries in client.calls)
-
-
-@pytest.mark.parametrize(("silent", "why"), [(False, "InternalError"), (True, "did not say why")])
+@pytest.mark.parametrize(("silent", "why"), [(False, "InternalError"), (True, "no error code")])
 def test_refused_message_raises_for_itself_alone(silent: bool, why: str) -> None:
-    _, good, bad, other = deferred_together(
-        HeldClient("bad", silent=silent), ["a", "b", "bad", "c"]
-    )
+    queue = queue_over(FakeClient("bad", silent=silent, seconds=0.1))
 
-    assert (good, other) == (None, None)
-    assert bad is not None
-    assert why in bad
+    with ThreadPoolExecutor(4) as threads:
+        sent = {
+            body: threads.submit(queue.defer, replace(MESSAGE, body=body), STATE, 0)
+            for body in ("a", "b", "bad", "c")
+        }
+    refused = {body: each.exception() for body, each in sent.items() if each.exception()}
 
-
-def test_calls_stay_below_the_size_that_sqs_takes() -> None:
-    client = HeldClient()
-    deferred_together(client, ["a", *(letter * 100_000 for letter in "bcdef"), "ż" * 100_000])
-
-    sizes = [sum(len(each["MessageBody"].encode()) for each in entries) for entries in client.calls]
-    assert max(sizes) < MOST_BYTES_AT_ONCE
-    assert [len(entries) for entries in client.calls] == [1, 2, 2, 1, 1]
+    assert refused.keys() == {"bad"}
+    assert why in str(refused["bad"])
 
 
-def test_message_that_is_too_long_for_company_goes_alone() -> None:
-    client = HeldClient()
-    deferred_together(client, ["a", "b", "c" * 300_000, "d"])
+def test_refusal_of_a_new_request_is_an_error() -> None:
+    with pytest.raises(QueueUnavailableError, match="InternalError"):
+        queue_over(FakeClient("bad")).send([("good", STATE), ("bad", STATE)])
 
-    assert [len(entries) for entries in client.calls][1:] == [1, 1, 1]
+
+@pytest.mark.parametrize(
+    ("bodies", "together"),
+    [
+        ([letter * 100_000 for letter in "abcdef"], [2, 2, 2]),
+        (["ż" * 100_000, "a" * 100_000], [1, 1]),
+        (["b", "c" * 300_000, "d"], [1, 1, 1]),
+    ],
+)
+def test_calls_stay_below_the_size_that_sqs_takes(bodies: list[str], together: list[int]) -> None:
+    client = FakeClient()
+    queue_over(client).send([(body, STATE) for body in bodies])
+
+    assert [len(entries) for entries in client.calls] == together
 
 
 # Outages
@@ -363,7 +337,7 @@ def test_every_method_raises_when_the_queue_takes_nothing(
     with pytest.raises(QueueUnavailableError, match="a queue did not take a message"):
         queue.defer(MESSAGE, STATE, 0)
     with pytest.raises(QueueUnavailableError):
-        queue.keep(MESSAGE, FAILED)
+        queue.send_dead_letter(MESSAGE, FAILED)
     with pytest.raises(QueueUnavailableError):
         queue.send([(BODY, STATE)])
     with pytest.raises(QueueUnavailableError):
@@ -372,19 +346,3 @@ def test_every_method_raises_when_the_queue_takes_nothing(
 
 def test_queue_has_the_name_that_records_give_it(bench: Bench, name: str) -> None:
     assert bench.queue.name == name
-
-
-def test_refusal_of_a_new_request_is_an_error() -> None:
-    client = HeldClient("bad")
-    client.may_go_on.set()
-    queue = MessageQueue(client, "https://sqs/1/q")  # type: ignore[arg-type]  # the one method
-
-    with pytest.raises(QueueUnavailableError, match="InternalError"):
-        queue.send([("good", STATE), ("bad", STATE)])
-
-
-def test_results_detail_is_left_out_of_no_dead_letter(bench: Bench) -> None:
-    bare: Result = replace(FAILED, detail=None)
-    bench.queue.keep(MESSAGE, bare)
-
-    assert texts(bench.receive_one())["detail"] == "attempts_exhausted"

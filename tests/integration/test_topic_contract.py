@@ -1,8 +1,8 @@
 """The results topic, against a real SNS with a subscribed queue."""
 
 import json
-import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +12,9 @@ import pytest
 
 from invitations.errors import TopicUnavailableError
 from invitations.messages import Message, RetryState
-from invitations.requests import MAX_ID_LENGTH, InvalidRequestError, Request
+from invitations.requests import MAX_ID_LENGTH, InvalidRequestError
 from invitations.results import (
     Reason,
-    Result,
     Source,
     Status,
     invalid_result,
@@ -25,6 +24,7 @@ from invitations.topic import MOST_AT_ONCE, ResultTopic
 from local.aws import LocalAws
 from local.processes import free_port
 from local.stack import subscribe_queue
+from tests.fakes import a_request
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000.0
 SENT = request_result(
-    Request("r1", "zażółć 🎉", Source.EVENTBRIDGE),
-    RetryState("r1", Source.EVENTBRIDGE, NOW, attempts=1, http_status=200),
+    a_request(
+        user_id="zażółć 🎉",
+        state=RetryState("r1", Source.EVENTBRIDGE, NOW, attempts=1, http_status=200),
+    ),
     Status.SENT,
     Reason.INVITED,
     NOW,
@@ -116,63 +118,36 @@ def test_ten_of_the_longest_results_fit_into_one_call() -> None:
     assert len(result.to_json()) * MOST_AT_ONCE < 256 * 1024 / 3
 
 
-class HeldClient:
-    """Holds its first call until others wait, and refuses the requests it is told to."""
+class FakeClient:
+    """Refuses the result of the request `bad`; meanwhile others wait for the next call."""
 
-    def __init__(self, *refused: str, silent: bool = False) -> None:
-        self.calls: list[Sequence[Mapping[str, Any]]] = []
-        self.held, self.may_go_on = threading.Event(), threading.Event()
-        self._refused = refused
+    def __init__(self, *, silent: bool) -> None:
         self._silent = silent
 
-    def publish_batch(
-        self,
-        *,
-        TopicArn: str,  # noqa: N803
-        PublishBatchRequestEntries: Any,  # noqa: N803
-    ) -> dict[str, Any]:
-        entries = PublishBatchRequestEntries
-        self.calls.append(entries)
-        if len(self.calls) == 1:
-            self.held.set()
-            assert self.may_go_on.wait(timeout=5)
-        bad = [
-            each["Id"]
-            for each in entries
-            if json.loads(each["Message"])["request_id"] in self._refused
-        ]
+    def publish_batch(self, **call: Any) -> dict[str, Any]:
+        entries = call["PublishBatchRequestEntries"]
+        time.sleep(0.1)
+        bad = [each["Id"] for each in entries if json.loads(each["Message"])["request_id"] == "bad"]
+        failed = [{"Id": each, "Code": "InternalError", "SenderFault": False} for each in bad]
         return {
             "Successful": [{"Id": each["Id"]} for each in entries if each["Id"] not in bad],
-            "Failed": []
-            if self._silent
-            else [{"Id": each, "Code": "InternalError", "SenderFault": False} for each in bad],
+            "Failed": [] if self._silent else failed,
         }
 
 
-@pytest.mark.parametrize(("silent", "why"), [(False, "InternalError"), (True, "did not say why")])
+@pytest.mark.parametrize(("silent", "why"), [(False, "InternalError"), (True, "no error code")])
 def test_result_that_is_not_taken_raises_for_itself_alone(silent: bool, why: str) -> None:
-    client = HeldClient("bad", silent=silent)
-    topic: Any = ResultTopic(client, "arn")  # type: ignore[arg-type]  # the one method
-
-    def publish(request_id: str) -> str | None:
-        try:
-            topic.publish(replace(SENT, request_id=request_id))
-        except TopicUnavailableError as error:
-            return str(error)
-        return None
+    topic = ResultTopic(FakeClient(silent=silent), "arn")  # type: ignore[arg-type]  # the one method
 
     with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(publish, "a")
-        assert client.held.wait(timeout=5)
-        others = [threads.submit(publish, each) for each in ("b", "bad", "c")]
-        while len(topic._batcher._waiting) < len(others):
-            pass
-        client.may_go_on.set()
-        answers = [each.result() for each in (first, *others)]
+        sent = {
+            name: threads.submit(topic.publish, replace(SENT, request_id=name))
+            for name in ("a", "b", "bad", "c")
+        }
+    refused = {name: each.exception() for name, each in sent.items() if each.exception()}
 
-    assert [len(entries) for entries in client.calls] == [1, 3]
-    assert (answers[0], answers[1], answers[3]) == (None, None, None)
-    assert why in str(answers[2])
+    assert refused.keys() == {"bad"}
+    assert why in str(refused["bad"])
 
 
 @pytest.mark.parametrize("where", ["missing", "unreachable"])
@@ -182,9 +157,8 @@ def test_publishing_raises_when_the_topic_takes_nothing(
     if where == "unreachable":
         aws = LocalAws(f"http://127.0.0.1:{free_port()}", logs=Path())
     topic = ResultTopic(aws.client("sns"), f"arn:aws:sns:eu-west-1:000000000000:{name}-missing")
-    result: Result = SENT
 
     with pytest.raises(TopicUnavailableError, match="the topic did not take a message"):
-        topic.publish(result)
+        topic.publish(SENT)
     with pytest.raises(TopicUnavailableError):
         topic.publish_summary({"status": "failed", "reason": "x"})

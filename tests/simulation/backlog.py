@@ -263,7 +263,7 @@ class Ours:
                 if message.wait_until > world.clock.now + WAIT_SECONDS:
                     self._defer(world, message, message.wait_until, message.has_appointment)
                     continue
-                token = limiter.admit(message.pace, has_appointment=message.has_appointment)
+                token = limiter.take_token(message.pace, has_appointment=message.has_appointment)
                 if isinstance(token, Token):
                     calls.append(world.clock.start(self._call(world, limiter, message, token)))
                 else:

@@ -34,7 +34,7 @@ quotas = st.sampled_from([6_000, 6_000, 6_000, 6])
 
 
 class Simulation(RuleBasedStateMachine):
-    """The functions as they are; the mutants patch them."""
+    """Whatever may happen to the functions, as moves."""
 
     @initialize(requests_per_minute=quotas)
     def begin(self, requests_per_minute: int) -> None:

@@ -19,7 +19,6 @@ from greenlet import getcurrent, greenlet
 
 from invitations.errors import DependencyUnavailableError
 from invitations.messages import Message, RetryState, SweepCriteria
-from invitations.orders import parts_of
 from invitations.outcomes import Answered, NotSent, Response, Unknown
 from invitations.partoo import PartooApi
 from invitations.reinvite import Execution, Reinviter
@@ -256,8 +255,8 @@ class World:
         read = read_message(message, jmespath.compile("detail.user_id"))
         if not isinstance(read, Order):
             return {(read.user_id, read.request_id)}
-        parts = zip(parts_of(message, read), read.user_ids, strict=True)
-        return {(user_id, part.message_id) for part, user_id in parts}
+        requests = zip(read.requests(), read.user_ids, strict=True)
+        return {(user_id, state.request_id) for (_, state), user_id in requests}
 
     # What the platform does.
 
@@ -299,7 +298,7 @@ class World:
             event = Message(
                 received.message_id, received.body, Source.DIRECT, received.sent_at, self.now
             )
-            messages = reinviter.parts(event)
+            messages = reinviter.split_small_order(event)
         execution = Execution(self.now + offset + EXECUTION_SECONDS)
 
         def carry_out() -> None:
@@ -459,7 +458,7 @@ class World:
 
     def _arrive(self, user_id: str, began_at: float, may_have_sent: bool) -> Call:
         claim = self.table.items.get((f"USER#{user_id}", "USER"), {})
-        request_id = str(claim.get("claim_request_id"))
+        request_id = str(claim.get("window_request_id"))
         known = [*self.stored_results().values(), *self.published]
         call = Call(
             user_id=user_id,

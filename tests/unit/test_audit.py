@@ -28,7 +28,7 @@ UNKNOWN = {"name": "unheard", "skip_reason": "Dependency not found: unheard (1.0
             Finding.NOT_AUDITED,
             "1 of 2 pins audited, 0 known vulnerabilities\n  for example: Dependency",
         ),
-        ([VULNERABLE, UNKNOWN], Finding.NOT_AUDITED, "holed 1.0: PYSEC-1"),
+        ([VULNERABLE, UNKNOWN], Finding.NOT_AUDITED, "1 of 2 pins audited, 1 known"),
     ],
 )
 def test_prints_the_findings_for_the_pins(

@@ -8,22 +8,26 @@ import pytest
 
 from invitations.batcher import Batcher
 
+ITEMS = range(20)
+
 
 class Service:
-    """Answers with the items doubled; its first call lasts until it is told to end."""
+    """Answers with the items doubled; its first call lasts until all other threads have asked."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
         self.at_once = self.most_at_once = 0
-        self.first_began, self.may_end = threading.Event(), threading.Event()
+        self.others = threading.Barrier(len(ITEMS))
         self.error: Exception | None = None
 
     def __call__(self, items: Sequence[int]) -> Sequence[int]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.calls.append(list(items))
-        self.first_began.set()
-        assert self.may_end.wait(10)
+        if len(self.calls) == 1:
+            self.others.wait(10)
+            # From the barrier to the batcher there is one statement.
+            threading.Event().wait(0.1)
         self.at_once -= 1
         if self.error is not None:
             raise self.error
@@ -35,66 +39,54 @@ def service() -> Service:
     return Service()
 
 
-def ask_together(
-    service: Service, batcher: Batcher[int, int], items: Sequence[int]
-) -> list[Future[int]]:
+def ask_together(service: Service, size: int) -> list[Future[int]]:
     """Ask with the first item, and during its call with the others, a thread for each."""
-    with ThreadPoolExecutor(len(items)) as threads:
-        answers = [threads.submit(batcher.ask, items[0])]
-        assert service.first_began.wait(10)
-        answers += [threads.submit(batcher.ask, item) for item in items[1:]]
-        waiting = threading.Event()
-        while len(batcher._waiting) < len(items) - 1:
-            waiting.wait(0.001)
-        service.may_end.set()
-    return answers
+    batcher = Batcher(service, size)
+
+    def ask(item: int) -> int:
+        if item > 0:
+            service.others.wait(10)
+        return batcher.submit(item)
+
+    with ThreadPoolExecutor(len(ITEMS)) as threads:
+        return [threads.submit(ask, item) for item in ITEMS]
 
 
-def test_lone_item_is_answered_by_call_of_its_own(service: Service) -> None:
-    service.may_end.set()
+def test_items_of_threads_that_wait_share_calls_that_run_one_at_a_time(service: Service) -> None:
+    answers = ask_together(service, size=100)
 
-    assert Batcher(service, size=10).ask(1) == 2
-    assert service.calls == [[1]]
-
-
-def test_items_of_threads_that_wait_share_one_call(service: Service) -> None:
-    answers = ask_together(service, Batcher(service, size=10), range(8))
-
-    assert [each.result() for each in answers] == [2 * item for item in range(8)]
-    first, others = service.calls
-    assert first == [0]
-    assert sorted(others) == list(range(1, 8))
-
-
-def test_call_takes_no_more_items_than_its_size(service: Service) -> None:
-    answers = ask_together(service, Batcher(service, size=3), range(8))
-
-    assert [each.result() for each in answers] == [2 * item for item in range(8)]
-    assert [len(call) for call in service.calls] == [1, 3, 3, 1]
-
-
-def test_calls_run_one_at_a_time(service: Service) -> None:
-    ask_together(service, Batcher(service, size=2), range(8))
-
+    assert [each.result() for each in answers] == [2 * item for item in ITEMS]
+    assert service.calls[0] == [0]
+    assert sorted(item for call in service.calls for item in call) == list(ITEMS)
+    assert len(service.calls) < len(ITEMS) / 2
     assert service.most_at_once == 1
 
 
-def test_failure_is_raised_for_every_item_of_its_call(service: Service) -> None:
+def test_call_takes_no_more_items_than_its_size(service: Service) -> None:
+    answers = ask_together(service, size=3)
+
+    assert [each.result() for each in answers] == [2 * item for item in ITEMS]
+    assert max(len(call) for call in service.calls) == 3
+
+
+def test_slow_failure_is_raised_for_every_item_of_its_call(service: Service) -> None:
     service.error = OSError("down")
 
-    for answer in ask_together(service, Batcher(service, size=10), range(8)):
-        with pytest.raises(OSError, match="down"):
-            answer.result()
-    # A slow failure is waited for twice at most, not once a thread.
-    assert len(service.calls) == 2
+    answers = ask_together(service, size=100)
+    assert [str(each.exception()) for each in answers] == ["down"] * len(ITEMS)
+    assert len(service.calls) < len(ITEMS) / 2
 
 
-def test_failure_leaves_next_items_alone(service: Service) -> None:
-    service.may_end.set()
-    batcher = Batcher(service, size=10)
-    service.error = OSError("down")
+def test_failure_leaves_later_items_alone() -> None:
+    errors = [OSError("down")]
+
+    def call(items: Sequence[int]) -> Sequence[int]:
+        for error in errors:
+            raise error
+        return items
+
+    batcher = Batcher(call, size=10)
     with pytest.raises(OSError, match="down"):
-        batcher.ask(1)
-
-    service.error = None
-    assert batcher.ask(2) == 4
+        batcher.submit(1)
+    errors.clear()
+    assert batcher.submit(2) == 2

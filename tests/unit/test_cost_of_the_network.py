@@ -1,9 +1,11 @@
-"""What docs/cost.md says of a fixed address follows from the list prices."""
+"""What docs/cost.md says of a fixed address and of eu-west-1 follows from the list prices."""
 
 import re
 from itertools import takewhile
 
-from bench.prices import Network
+import pytest
+
+from bench.prices import Item, Network
 from tests.documents import REPOSITORY
 
 HOURS = 730
@@ -11,6 +13,9 @@ E_MAIL_BYTES = 10_000
 # SQS, SNS, Secrets Manager.
 ENDPOINTS = 3
 REQUESTS_PER_MINUTE = 300
+# Dollars in eu-west-1 for what us-east-1's list has.
+IN_EU_WEST_1 = {Item.TABLE_WRITES: 0.705, Item.TABLE_READS: 0.1415, Item.LOGS: 0.57}
+GATEWAY_IN_EU_WEST_1 = 0.048
 
 _DOCUMENT = (REPOSITORY / "docs/cost.md").read_text(encoding="utf-8")
 SECTION = " ".join(_DOCUMENT.partition("## A fixed address\n")[2].split())
@@ -21,22 +26,38 @@ def monthly(price: Network) -> float:
 
 
 def test_each_row_is_its_price_times_its_amount() -> None:
-    lines = _DOCUMENT.partition("## A fixed address\n")[2].splitlines()
-    table = takewhile(lambda line: line.startswith("|"), lines[lines.index("|---|---|--:|") + 1 :])
     rows = {
-        what.strip(): float(dollars) for what, _, dollars in (row[1:-1].split("|") for row in table)
+        what: (float(dollars), float(in_europe))
+        for what, _, dollars, in_europe in _table("| what | how much |")[2:]
     }
     gateway, address = monthly(Network.GATEWAY_HOURS), monthly(Network.ADDRESS_HOURS)
+    gateway_in_europe = HOURS * GATEWAY_IN_EU_WEST_1
+    gigabytes = E_MAIL_BYTES * 1_000_000 / 10**9
 
     assert rows == {
-        "NAT gateway": round(gateway, 2),
-        "its public IPv4 address": round(address, 2),
-        "together, in each zone": round(gateway + address, 2),
-        "data through the gateway": round(
-            E_MAIL_BYTES * 1_000_000 * Network.GATEWAY_DATA.value.each, 2
+        "NAT gateway": pytest.approx((gateway, gateway_in_europe)),
+        "its public IPv4 address": (round(address, 2), round(address, 2)),
+        "together, in each zone": pytest.approx((gateway + address, gateway_in_europe + address)),
+        "data through the gateway": pytest.approx(
+            (gigabytes * Network.GATEWAY_DATA.value.dollars, gigabytes * GATEWAY_IN_EU_WEST_1)
         ),
-        "endpoint of DynamoDB": 0.0,
+        "endpoint of DynamoDB": (0.0, 0.0),
     }
+
+
+def test_totals_of_eu_west_1_follow_from_the_other_columns() -> None:
+    header, _, *rows = _table("| | limiter |")
+    more = {
+        header.index(item.value.label): dollars / item.value.dollars - 1
+        for item, dollars in IN_EU_WEST_1.items()
+    }
+    totals = [
+        float(row[-2]) + sum(float(row[place]) * share for place, share in more.items())
+        for row in rows
+    ]
+
+    assert header[-2:] == ["total", "in eu-west-1"]
+    assert [float(row[-1]) for row in rows] == pytest.approx(totals, abs=0.006)
 
 
 def test_the_prices_are_those_of_the_list() -> None:
@@ -63,3 +84,10 @@ def test_the_example_says_the_same() -> None:
 
     assert f"{whole:.2f} dollars a month" in readme
     assert f"cost {ENDPOINTS * monthly(Network.ENDPOINT_HOURS):.2f} dollars more" in readme
+
+
+def _table(first: str) -> list[list[str]]:
+    """Return the cells of the table whose header begins so."""
+    lines = _DOCUMENT[_DOCUMENT.index(first) :].splitlines()
+    table = takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in table]

@@ -2,10 +2,8 @@
 
 import pytest
 
-from invitations.config import FUNCTION_TIMEOUT_SECONDS
 from invitations.dependencies import SDK_CONFIG, build_reinviter
 from invitations.errors import ConfigurationError
-from invitations.limiter_state import WAIT_SECONDS
 from invitations.reinvite import Reinviter
 from tests.unit.test_config import ENVIRONMENT
 
@@ -35,10 +33,6 @@ def test_each_queue_is_the_one_of_its_name(reinviter: Reinviter) -> None:
 
 def test_ledger_of_steps_and_of_exits_is_one(reinviter: Reinviter) -> None:
     assert reinviter.exits.ledger is reinviter.ledger
-
-
-def test_call_and_its_record_fit_into_an_execution(reinviter: Reinviter) -> None:
-    assert reinviter.policy.call_budget_seconds + WAIT_SECONDS < FUNCTION_TIMEOUT_SECONDS
 
 
 def test_slow_service_leaves_time_to_defer() -> None:

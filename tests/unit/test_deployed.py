@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import forget, invite, pause, redrive, resume, status, tail
+from local.errors import CommandError
+from ops import doctor, forget, invite, pause, redrive, resume, status, tail
 from ops.deployed import (
-    AwsRefusedError,
     Deployed,
-    ForeignStackError,
-    NoAwsCredentialsError,
-    NotNamedError,
     find_stack,
 )
 
@@ -46,13 +43,13 @@ def environment(
 @pytest.mark.parametrize("command", [invite.main, status.main, forget.main])
 @pytest.mark.parametrize("user_id", ["", " "])
 def test_missing_user_raises(command: Callable[[str, str], int], user_id: str) -> None:
-    with pytest.raises(NotNamedError, match="USER="):
+    with pytest.raises(CommandError, match="USER="):
         command(user_id, "stack")
 
 
-@pytest.mark.parametrize("command", [tail.main, redrive.main, pause.main, resume.main])
+@pytest.mark.parametrize("command", [tail.main, redrive.main, pause.main, resume.main, doctor.main])
 def test_missing_stack_raises(command: Callable[[str], int]) -> None:
-    with pytest.raises(NotNamedError, match="STACK="):
+    with pytest.raises(CommandError, match="STACK="):
         command("")
 
 
@@ -61,30 +58,28 @@ def test_missing_credentials_raise_with_what_to_export(
 ) -> None:
     environment(REGION)
 
-    with pytest.raises(NoAwsCredentialsError, match="export AWS_PROFILE"):
+    with pytest.raises(CommandError, match="export AWS_PROFILE"):
         find_stack("stack")
 
 
-def test_missing_region_raises(
-    environment: Callable[[dict[str, str]], None],
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({}, "region"),
+        # Nothing listens on the discard port.
+        (REGION | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+        (REGION | {"AWS_ENDPOINT_URL": "localhost"}, "localhost"),
+    ],
+)
+def test_missing_region_and_unreachable_endpoint_raise_with_what_is_wrong(
+    environment: Callable[[dict[str, str]], None], variables: dict[str, str], named: str
 ) -> None:
-    environment(CREDENTIALS)
+    environment(CREDENTIALS | variables)
 
-    with pytest.raises(AwsRefusedError, match="region"):
-        find_stack("stack")
-
-
-# Nothing listens on the discard port.
-@pytest.mark.parametrize("endpoint", ["localhost", "http://127.0.0.1:9"])
-def test_unreachable_endpoint_raises_with_its_address(
-    environment: Callable[[dict[str, str]], None], endpoint: str
-) -> None:
-    environment({**CREDENTIALS, **REGION, "AWS_ENDPOINT_URL": endpoint})
-
-    with pytest.raises(AwsRefusedError, match=endpoint):
+    with pytest.raises(CommandError, match=named):
         find_stack("stack")
 
 
 def test_stack_of_another_application_raises_with_the_missing_output() -> None:
-    with pytest.raises(ForeignStackError, match="shop has no output TableName"):
+    with pytest.raises(CommandError, match="shop has no output TableName"):
         Deployed("shop", {"Url": "https://shop"}).output("TableName")

@@ -5,28 +5,34 @@ from typing import Any
 
 import pytest
 
+from invitations.calls import ApiCalls
 from invitations.errors import KeyUnavailableError
 from invitations.limited_call import LimitedCaller
-from invitations.limiter_state import WAIT_SECONDS, LimiterState, Quota, Token, Wait
+from invitations.limiter_state import WAIT_SECONDS, LimiterState, Quota, Wait
 from invitations.outcomes import Answered, Cause, NotSent, Response
 from invitations.rate_limiter import RateLimiter
-from tests.sweep_world import CALL_BUDGET_SECONDS, START, Clock, FakeKeys, FakeTable, Steps
+from tests.fakes import CALL_BUDGET_SECONDS, START
+from tests.reinvite_world import Clock
+from tests.sweep_world import FakeKeys, FakeTable, Steps
 
 
 class World:
-    def __init__(self, per_minute: int = 300) -> None:
+    """One caller of an API that answers as a test says."""
+
+    def __init__(self) -> None:
         self.clock, self.steps, self.keys = Clock(), Steps(), FakeKeys()
-        self.quota = Quota(per_minute)
+        self.quota = Quota(300)
         self.table = FakeTable(self.steps)
-        self.limiter = RateLimiter(self.table, per_minute, self.clock, self.clock.advance)
         self.called: list[tuple[float, str]] = []
         self.statuses: list[int | None] = []
         """Of the next answers; None: not sent."""
-        self.on_sleep: Callable[[], None] = lambda: None
+        self.during_first_sleep: Callable[[], None] = lambda: None
+        self.during_call: Callable[[], None] = lambda: None
 
     def sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.on_sleep()
+        happens, self.during_first_sleep = self.during_first_sleep, lambda: None
+        happens()
 
     def set(self, **state: Any) -> None:
         kept_at = state.get("event_line_at", 0.0)
@@ -38,7 +44,13 @@ class World:
         return dict(self.table.items["LIMITER", "LIMITER"])
 
     def call(self, seconds: float = 300.0, *, has_appointment: bool = False) -> Any:
-        caller = LimitedCaller(self.limiter, self.keys, CALL_BUDGET_SECONDS, self.clock, self.sleep)
+        limiter = RateLimiter(self.table, self.quota.per_minute, self.clock, self.sleep)
+        caller = LimitedCaller(
+            ApiCalls(limiter, self.keys, self.clock),
+            CALL_BUDGET_SECONDS,
+            self.clock,
+            self.sleep,
+        )
         return caller.call(
             "search",
             self._answer,
@@ -48,6 +60,7 @@ class World:
         )
 
     def _answer(self, api_key: str) -> Response:
+        self.during_call()
         self.called.append((self.clock(), api_key))
         status = self.statuses.pop(0) if self.statuses else 200
         if status is None:
@@ -60,68 +73,46 @@ def world() -> World:
     return World()
 
 
-def test_call_takes_a_token_of_an_event(world: World) -> None:
-    world.set(bulk_line_at=START + 900)
+def test_call_waits_for_a_token_of_an_event(world: World) -> None:
+    full_at = START + world.quota.capacity * world.quota.interval
+    world.set(bulk_line_at=START + 900, full_at=full_at)
 
     response, outcome = world.call()
 
     assert (response.http_status, outcome.http_status) == (200, 200)
-    assert world.called == [(START, "key-1")]
-    assert world.state["full_at"] == START + world.quota.interval
+    [(called_at, api_key)] = world.called
+    assert called_at == pytest.approx(START + world.quota.interval)
+    assert api_key == "key-1"
+    assert world.state["full_at"] == pytest.approx(full_at + world.quota.interval)
 
 
-def test_call_waits_for_its_token(world: World) -> None:
-    world.set(full_at=START + world.quota.capacity * world.quota.interval)
-
-    world.call()
-
-    assert world.called[0][0] == pytest.approx(START + world.quota.interval)
-
-
-def test_call_waits_for_an_appointment_that_is_near(world: World) -> None:
+def test_call_keeps_an_appointment_that_is_near_while_the_line_grows(world: World) -> None:
     world.set(event_line_at=START + 20, full_at=START + 20)
+    world.during_first_sleep = lambda: world.set(event_line_at=START + 200, full_at=START + 20)
 
     world.call()
 
     assert 20 <= world.called[0][0] - START <= 25
 
 
-def test_call_keeps_its_appointment_while_the_line_grows(world: World) -> None:
-    world.set(event_line_at=START + 20, full_at=START + 20)
-    world.on_sleep = lambda: world.set(event_line_at=START + 200, full_at=START + 20)
-
-    world.call()
-
-    assert 20 <= world.called[0][0] - START <= 25
-
-
-def test_call_behind_a_long_line_returns_with_an_appointment(world: World) -> None:
+def test_call_behind_a_long_line_returns_with_an_appointment_and_waits_in_no_line_then(
+    world: World,
+) -> None:
     world.set(event_line_at=START + 60, full_at=START + 60)
 
     wait = world.call()
-
     assert (wait.cause, wait.has_appointment) == (Cause.QUOTA, True)
     assert 60 <= wait.until - START <= 61
     assert (world.called, world.clock()) == ([], START)
 
-
-def test_call_at_its_appointment_waits_in_no_line(world: World) -> None:
     world.set(event_line_at=START + 60, full_at=START)
-
     world.call(has_appointment=True)
-
     assert world.called[0][0] == START
 
 
 def test_call_that_is_late_takes_another_token(world: World) -> None:
     world.set(full_at=START + world.quota.capacity * world.quota.interval)
-    waits: list[float] = []
-
-    def oversleep(seconds: float) -> None:
-        waits.append(seconds)
-        world.clock.advance(seconds + 0.6 * (len(waits) == 1))
-
-    world.limiter._sleep = oversleep
+    world.during_first_sleep = lambda: world.clock.advance(0.6)
     before = world.state["full_at"]
 
     world.call()
@@ -132,12 +123,9 @@ def test_call_that_is_late_takes_another_token(world: World) -> None:
 
 def test_call_is_not_made_in_a_pause_that_began_during_its_wait(world: World) -> None:
     world.set(full_at=START + world.quota.capacity * world.quota.interval)
-
-    def pause(seconds: float) -> None:
-        world.clock.advance(seconds)
-        world.set(paused_until=START + 100, pause_reason="throttled", full_at=START + 100)
-
-    world.limiter._sleep = pause
+    world.during_first_sleep = lambda: world.set(
+        paused_until=START + 100, pause_reason="throttled", full_at=START + 100
+    )
 
     wait = world.call()
 
@@ -145,82 +133,55 @@ def test_call_is_not_made_in_a_pause_that_began_during_its_wait(world: World) ->
     assert (wait.cause, world.called) == (Cause.THROTTLED, [])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "calls"), [(22 + WAIT_SECONDS - 0.1, 0), (22 + WAIT_SECONDS, 1)]
-)
-def test_call_is_not_made_without_time_for_its_answer(
-    world: World, seconds: float, calls: int
-) -> None:
-    result = world.call(seconds)
+def test_call_is_not_made_without_time_for_its_answer(world: World) -> None:
+    enough = CALL_BUDGET_SECONDS + WAIT_SECONDS
 
-    assert len(world.called) == calls
-    if not calls:
-        assert result == Wait(START, False, Cause.TIME_BUDGET_EXHAUSTED)
+    assert world.call(enough - 0.1) == Wait(START, False, Cause.TIME_BUDGET_EXHAUSTED)
+    assert world.called == []
+    world.call(enough)
+    assert len(world.called) == 1
 
 
-def test_second_call_with_a_replaced_key_has_a_token_of_its_own(world: World) -> None:
+def test_second_call_with_a_replaced_key_waits_for_a_token_of_its_own(world: World) -> None:
     world.keys.secret, world.statuses = "key-2", [401]
+    full_at = START + world.quota.capacity * world.quota.interval
+    world.set(full_at=full_at)
 
     _, outcome = world.call()
 
     assert outcome.http_status == 200
+    (first, _), (second, _) = world.called
     assert [key for _, key in world.called] == ["key-1", "key-2"]
-    assert world.state["full_at"] == pytest.approx(START + 2 * world.quota.interval)
+    assert second - first >= world.quota.interval - 0.01
+    assert world.state["full_at"] == pytest.approx(full_at + 2 * world.quota.interval)
     assert world.state.get("pause_reason") is None
 
 
-def test_second_call_waits_for_its_token_too(world: World) -> None:
-    world.keys.secret, world.statuses = "key-2", [401]
-    world.set(full_at=START + world.quota.capacity * world.quota.interval)
-
-    world.call()
-
-    first, second = (at for at, _ in world.called)
-    assert second - first >= world.quota.interval - 0.01
+def unavailable(refused: str) -> str | None:
+    raise KeyUnavailableError("the fake secret is unavailable")
 
 
-def test_key_that_was_not_replaced_stops_all_calls(world: World) -> None:
-    world.statuses = [401]
-
-    _, outcome = world.call()
-
-    assert outcome.cause == Cause.UNAUTHORIZED
-    assert len(world.called) == 1
-    assert world.state["pause_reason"] == "key_refused"
-
-
-def test_refused_key_stops_all_calls_although_the_secret_cannot_be_read(world: World) -> None:
-    world.statuses = [401]
-
-    def fail(refused: str) -> str | None:
-        raise KeyUnavailableError("the fake secret is unavailable")
-
-    world.keys.replacement = fail  # type: ignore[method-assign]
-
-    _, outcome = world.call()
-
-    assert outcome.cause == Cause.UNAUTHORIZED
-    assert world.state["pause_reason"] == "key_refused"
-
-
-def test_second_401_stops_all_calls(world: World) -> None:
-    world.keys.secret, world.statuses = "key-2", [401, 401]
-
-    _, outcome = world.call()
-
-    assert outcome.cause == Cause.UNAUTHORIZED
-    assert len(world.called) == 2
-    assert world.state["pause_reason"] == "key_refused"
-
-
-def test_secret_that_changes_all_the_time_brings_no_third_call(world: World) -> None:
+@pytest.mark.parametrize(
+    ("replacement", "calls"),
+    [
+        pytest.param(lambda _: None, 1, id="same key"),
+        pytest.param(unavailable, 1, id="no key"),
+        pytest.param(lambda refused: f"{refused}-2", 2, id="another key each time"),
+    ],
+)
+def test_key_that_stays_refused_stops_all_calls(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    replacement: Callable[[str], str | None],
+    calls: int,
+) -> None:
     world.statuses = [401] * 5
-    secrets = iter(["key-2", "key-3", "key-4"])
-    world.keys.replacement = lambda refused: next(secrets)  # type: ignore[method-assign]
+    monkeypatch.setattr(world.keys, "replacement", replacement)
 
-    world.call()
+    _, outcome = world.call()
 
-    assert len(world.called) == 2
+    assert outcome.cause == Cause.UNAUTHORIZED
+    assert len(world.called) == calls
     assert world.state["pause_reason"] == "key_refused"
 
 
@@ -234,43 +195,33 @@ def test_replaced_key_ends_the_pause_of_the_refused_one(world: World) -> None:
     assert world.clock() < START + 5
 
 
-def test_429_stops_all_calls_for_as_long(world: World) -> None:
-    world.statuses = [429]
-
-    _, outcome = world.call()
-
-    assert outcome.retry_after_seconds == 17
-    assert world.state["paused_until"] == START + 17
-
-
-@pytest.mark.parametrize("status", [503, None])
-def test_outage_is_reported(world: World, status: int | None) -> None:
-    world.statuses = [status] * 2
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [(429, {"paused_until": START + 17}), (503, {"failures": 1}), (None, {"failures": 1})],
+)
+def test_outcome_is_shared_with_all_executions(
+    world: World, status: int | None, state: dict[str, float]
+) -> None:
+    world.statuses = [status]
 
     world.call()
-    world.call()
 
-    assert world.state["failures"] == 2
+    assert world.state.items() >= state.items()
 
 
 def test_outage_of_the_table_after_the_call_loses_no_answer(world: World) -> None:
     world.statuses = [503]
-    answer = world._answer
-
-    def answer_and_fail(api_key: str) -> Response:
-        world.steps.failures["table"] = 10
-        return answer(api_key)
-
-    world._answer = answer_and_fail  # type: ignore[method-assign]
+    world.during_call = lambda: world.steps.failures.update(table=10)
 
     _, outcome = world.call()
 
     assert outcome.http_status == 503
 
 
-def test_wait_for_a_token_says_whether_the_call_may_begin(world: World) -> None:
-    assert world.limiter.wait_for(Token(START))
-    assert world.limiter.wait_for(Token(START - 0.5))
-    assert not world.limiter.wait_for(Token(START - 0.51))
-    assert world.limiter.wait_for(Token(START + 2))
-    assert world.clock() == START + 2
+def test_refused_list_is_no_refused_invitation(world: World) -> None:
+    world.set(forbidden=3)
+    world.statuses = [403, 200]
+    world.call()
+    world.call()
+
+    assert world.state["forbidden"] == 3

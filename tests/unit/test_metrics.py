@@ -1,10 +1,18 @@
 """What CloudWatch counts, read out of the lines that the functions write."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
-from invitations.observability import log_limiter, metrics
-from tests.fakes import Settings, World, answers, no_answer, not_sent
+from invitations.observability import metrics
+from invitations.outcomes import Answered
+from tests.documents import REPOSITORY
+from tests.fakes import Settings
 from tests.metrics import Point, points
+from tests.reinvite_world import World, answers, no_answer, not_sent
+from tests.sweep_world import SweepWorld, people
 
 
 class Written:
@@ -40,9 +48,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
 
 @pytest.fixture
 def world() -> World:
-    world = World()
-    world.reinviter.limiter._on_change = log_limiter  # as dependencies.py wires it
-    return world
+    return World()
 
 
 def test_results_are_counted_by_status_and_reason(world: World, written: Written) -> None:
@@ -75,22 +81,15 @@ def test_daily_limit_is_counted(written: Written) -> None:
     assert written.values("DailyLimits") == [1]
 
 
-def test_deferrals_are_counted_by_cause(world: World, written: Written) -> None:
-    world.api.script("u1", not_sent())
-    world.api.script("u2", no_answer())
-    world.ask("u1", "r1")
-    world.ask("u2", "r2")
-
-    assert written.values("Deferrals", cause="connection_failed") == [1]
-    assert written.values("Deferrals", cause="no_answer") == [1]
-
-
-def test_deferral_says_how_long_its_request_waits(world: World, written: Written) -> None:
+def test_deferral_is_counted_by_cause_with_the_age_of_its_request(
+    world: World, written: Written
+) -> None:
     message = world.message()
     world.clock.advance(4_000)
     world.api.script("u1", not_sent())
     world.deliver(message)
 
+    assert written.values("Deferrals", cause="connection_failed") == [1]
     assert written.values("WaitingAge") == [4_000.5]
 
 
@@ -101,6 +100,15 @@ def test_bulk_that_waits_has_no_age(world: World, written: Written) -> None:
 
     assert written.values("Deferrals", cause="connection_failed") == [1]
     assert written.values("WaitingAge") == []
+
+
+@pytest.mark.parametrize(("status", "failures"), [(200, 0), (403, 1)])
+def test_failed_sweep_is_counted(written: Written, status: int, failures: int) -> None:
+    world = SweepWorld(people(1))
+    world.partoo.answers = [Answered(status, world.clock())] * (status != 200)
+    world.sweep_to_the_end()
+
+    assert written.values("SweepFailures") == [failures]
 
 
 def test_calls_are_counted_and_timed(world: World, written: Written) -> None:
@@ -144,9 +152,64 @@ def test_refused_key_is_no_outage(world: World, written: Written) -> None:
     assert written.values("BreakerOpenings") == []
 
 
+def test_tenth_403_in_a_row_and_all_after_it_are_counted(world: World, written: Written) -> None:
+    for number in range(11):
+        world.api.script(f"u{number}", answers(403))
+        world.ask(f"u{number}", f"r{number}")
+
+    assert written.values("ForbiddenRuns") == [1, 1]
+
+
+def test_run_of_403s_ends_with_an_invitation_and_not_with_another_refusal(
+    world: World, written: Written
+) -> None:
+    for number in range(9):
+        world.api.script(f"u{number}", answers(403))
+        world.ask(f"u{number}", f"r{number}")
+    world.api.script("u9", answers(404))
+    world.ask("u9", "r9")
+    world.ask("u10", "r10")
+    for number in range(11, 20):
+        world.api.script(f"u{number}", answers(403))
+        world.ask(f"u{number}", f"r{number}")
+    assert written.values("ForbiddenRuns") == []
+    world.api.script("u20", answers(404))
+    world.ask("u20", "r20")
+    world.api.script("u21", answers(403))
+    world.ask("u21", "r21")
+
+    assert written.values("ForbiddenRuns") == [1]
+
+
 @pytest.mark.parametrize("step", ["secret.read", "table.claim", "topic.publish"])
 def test_dependency_that_fails_is_counted(world: World, written: Written, step: str) -> None:
     world.steps.fail(step)
     world.ask()
 
     assert written.values("DependencyFailures") == [1]
+
+
+WRITING_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from invitations.observability import count_by, logger
+
+def write(number):
+    for _ in range(200):
+        logger.info("result published", extra={"number": number})
+        count_by("Results", status="sent", reason="invited")
+
+with ThreadPoolExecutor(10) as threads:
+    list(threads.map(write, range(10)))
+"""
+
+
+def test_threads_write_their_lines_one_after_another() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WRITING_THREADS],
+        cwd=REPOSITORY / "functions",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert len([json.loads(line) for line in run.stdout.splitlines()]) == 4_000

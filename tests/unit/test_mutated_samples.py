@@ -162,7 +162,7 @@ def test_mutated_sample_is_a_request_for_a_user_that_it_names_or_invalid(
             assert len(invalid_result(message, error).to_json()) < 10_000
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated_texts() | any_text | any_json.map(json.dumps), st.sampled_from(PATHS))
 def test_any_text_is_a_request_an_order_or_invalid_whatever_the_path(text: str, path: Any) -> None:
     outcome = outcome_of(Message("m1", text, Source.SQS, 0, 0), path)

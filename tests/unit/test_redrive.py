@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from local.errors import CommandError
 from ops import redrive
-from ops.redrive import NotRedrivenError
 
 SOURCE, DESTINATION = "https://sqs/dead", "https://sqs/requests"
 
@@ -52,7 +52,7 @@ def test_failed_move_task_raises_with_its_reason(sqs: Any, answers: Stubber) -> 
     _start(answers)
     _task(answers, Status="FAILED", FailureReason="AccessDenied")
 
-    with pytest.raises(NotRedrivenError, match="AccessDenied"):
+    with pytest.raises(CommandError, match="AccessDenied"):
         redrive.redrive(sqs, SOURCE, DESTINATION, report=print)
 
 

@@ -1,12 +1,13 @@
 """What the log says of a request, and what it never says."""
 
 import logging
-from typing import Any
 
 import pytest
 
 from invitations.observability import logger
-from tests.fakes import World, answers, no_answer, not_sent
+from tests.reinvite_world import World, answers, no_answer, not_sent
+
+REQUEST = {"request_id": "r1", "user_id": "u1", "correlation_id": "c1"}
 
 
 @pytest.fixture
@@ -15,28 +16,23 @@ def world(caplog: pytest.LogCaptureFixture) -> World:
     return World()
 
 
-def line(caplog: pytest.LogCaptureFixture, message: str) -> dict[str, Any]:
-    """The fields of the only line with this message."""
-    (found,) = [vars(each) for each in caplog.records if each.getMessage() == message]
-    return found
+def assert_logged(caplog: pytest.LogCaptureFixture, message: str, **fields: object) -> None:
+    """The only line with this message has these fields."""
+    (line,) = [vars(each) for each in caplog.records if each.getMessage() == message]
+    assert line.items() >= fields.items()
 
 
-def test_published_result_is_logged_with_its_request(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_published_result_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.ask("u1", "r1", correlation_id="c1")
 
-    fields = line(caplog, "result published")
-    assert (
-        fields.items()
-        >= {
-            "request_id": "r1",
-            "user_id": "u1",
-            "correlation_id": "c1",
-            "result_id": world.published[0].result_id,
-            "status": "sent",
-            "reason": "invited",
-        }.items()
+    result_id = world.published[0].result_id
+    assert_logged(
+        caplog,
+        "result published",
+        **REQUEST,
+        result_id=result_id,
+        status="sent",
+        reason="invited",
     )
 
 
@@ -44,69 +40,49 @@ def test_deferral_is_logged_with_its_cause(world: World, caplog: pytest.LogCaptu
     world.api.script("u1", answers(429, "7"))
     world.ask("u1", "r1")
 
-    fields = line(caplog, "request deferred")
-    assert (
-        fields.items()
-        >= {
-            "request_id": "r1",
-            "user_id": "u1",
-            "cause": "throttled",
-            "delay_seconds": 7,
-            "attempts": 1,
-        }.items()
+    assert_logged(
+        caplog,
+        "request deferred",
+        request_id="r1",
+        user_id="u1",
+        cause="throttled",
+        delay_seconds=7,
+        attempts=1,
     )
 
 
-def test_refusal_is_logged_with_its_status(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.api.script("u1", answers(404))
-    world.ask("u1", "r1", correlation_id="c1")
-
-    fields = line(caplog, "call did not succeed")
-    assert (
-        fields.items()
-        >= {
-            "request_id": "r1",
-            "user_id": "u1",
-            "correlation_id": "c1",
-            "http_status": 404,
-        }.items()
-    )
-
-
-def test_call_without_answer_is_logged_with_its_error(
+def test_call_without_success_is_logged_with_status_or_error(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.api.script("u1", no_answer())
-    world.ask("u1", "r1")
+    world.api.script("u1", answers(404), no_answer())
+    world.ask("u1", "r1", correlation_id="c1")
+    assert_logged(caplog, "call failed", **REQUEST, http_status=404)
 
-    fields = line(caplog, "call did not succeed")
-    assert fields.items() >= {"request_id": "r1", "error": "read timed out"}.items()
+    caplog.clear()
+    world.ask("u1", "r2")
+    assert_logged(caplog, "call failed", request_id="r2", error="read timed out")
 
 
-def test_dependency_that_fails_is_logged_as_error(
+def test_dependency_that_fails_is_logged_as_an_error(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.steps.fail("table.claim")
     world.ask("u1", "r1", correlation_id="c1")
 
-    fields = line(caplog, "dependency unavailable")
-    assert (
-        fields.items()
-        >= {
-            "levelname": "ERROR",
-            "request_id": "r1",
-            "user_id": "u1",
-            "correlation_id": "c1",
-            "cause": "ledger_unavailable",
-            "error": "the fake table is down",
-        }.items()
+    assert_logged(
+        caplog,
+        "dependency unavailable",
+        **REQUEST,
+        levelname="ERROR",
+        cause="ledger_unavailable",
+        error="the fake table is down",
     )
 
 
 def test_key_is_in_the_call_and_nowhere_else(
     world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.reinviter.keys.current()
+    world.reinviter.calls.keys.current()
     world.secrets.secret = "key-2"
     world.api.script("u1", answers(401), answers(500), answers(403))
     world.api.script("u2", *[not_sent()] * 3)

@@ -16,16 +16,16 @@ from jsonschema import Draft202012Validator, FormatChecker
 from invitations.messages import Message, RetryState
 from invitations.requests import InvalidRequestError, Order, Request, read_message
 from invitations.results import Reason, Result, Source, Status, invalid_result, request_result
+from tests.fakes import a_request
 
 REPOSITORY = Path(__file__).parents[2]
 EVENTS = REPOSITORY / "events"
-CASES = REPOSITORY / "tests/cases"
 NOW = 1_800_000_000.0
 USER_ID_PATH = jmespath.compile("detail.user_id")
-REQUEST = Request("r1", "u1", Source.SQS)
 STATE = RetryState("r1", Source.SQS, NOW, attempts=1, http_status=200)
+REQUEST = a_request(state=STATE)
 SENT = request_result(
-    REQUEST, STATE, Status.SENT, Reason.INVITED, NOW, window_ends_at=NOW + 300, sent_count=1
+    REQUEST, Status.SENT, Reason.INVITED, NOW, window_ends_at=NOW + 300, sent_count=1
 )
 
 
@@ -71,63 +71,43 @@ def sample(path: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "http_status", "attempts", "window_ends_at"),
+    ("status", "reason", "http_status", "attempts", "window_seconds"),
     [
-        (Status.SENT, Reason.INVITED, 200, 1, NOW + 300),
-        (Status.SENT, Reason.INVITED, 204, 8, NOW + 300.25),
-        (Status.SKIPPED, Reason.WINDOW_ACTIVE, None, 0, NOW + 12),
-        (Status.SKIPPED, Reason.WINDOW_ACTIVE, 500, 2, NOW + 12),
-        (Status.SKIPPED, Reason.DAILY_LIMIT, None, 0, None),
-        (Status.SKIPPED, Reason.NOT_DUE, None, 0, None),
-        (Status.SKIPPED, Reason.NOT_DUE, 503, 1, NOW + 360),
-        (Status.REJECTED, Reason.BAD_REQUEST, 400, 1, None),
-        (Status.REJECTED, Reason.FORBIDDEN, 403, 1, None),
-        (Status.REJECTED, Reason.USER_NOT_FOUND, 404, 2, None),
-        (Status.REJECTED, Reason.UNSUPPORTED_MEDIA_TYPE, 415, 1, None),
-        (Status.REJECTED, Reason.CLIENT_ERROR, 422, 1, None),
-        (Status.FAILED, Reason.DEADLINE_PASSED, None, 0, None),
-        (Status.FAILED, Reason.DEADLINE_PASSED, 429, 3, None),
-        (Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, None, 8, None),
-        (Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, 503, 8, NOW + 300),
+        ("sent", "invited", 200, 1, 300),
+        ("sent", "invited", 204, 8, 300.25),
+        ("skipped", "window_active", None, 0, 12),
+        ("skipped", "daily_limit", None, 0, None),
+        ("skipped", "not_due", 503, 1, 360),
+        ("rejected", "user_not_found", 404, 2, None),
+        ("rejected", "client_error", 422, 1, None),
+        ("failed", "deadline_passed", None, 0, None),
+        ("failed", "deadline_passed", 429, 3, None),
+        ("failed", "attempts_exhausted", None, 8, None),
+        ("failed", "attempts_exhausted", 503, 8, 300),
     ],
 )
 def test_result_schema_accepts_what_the_code_builds(
-    status: Status,
-    reason: Reason,
-    http_status: int | None,
-    attempts: int,
-    window_ends_at: float | None,
+    status: str, reason: str, http_status: int | None, attempts: int, window_seconds: float | None
 ) -> None:
     result = request_result(
-        REQUEST,
-        replace(STATE, attempts=attempts, http_status=http_status),
-        status,
-        reason,
+        a_request(state=replace(STATE, attempts=attempts, http_status=http_status)),
+        Status(status),
+        Reason(reason),
         NOW,
-        window_ends_at=window_ends_at,
-        sent_count=3 if status is Status.SENT else None,
+        window_ends_at=None if window_seconds is None else NOW + window_seconds,
+        sent_count=3 if status == "sent" else None,
     )
 
     RESULTS.validate(published(result))
 
 
-@pytest.mark.parametrize("source", Source)
-def test_result_schema_accepts_every_source(source: Source) -> None:
-    RESULTS.validate(published(replace(SENT, source=source)))
-
-
 def test_result_schema_lists_the_codes_statuses_sources_and_reasons_and_no_other() -> None:
     fields = RESULT_SCHEMA["properties"]
+    cases = [case["properties"]["status"]["const"] for case in RESULT_SCHEMA["oneOf"]]
 
-    assert fields["status"]["enum"] == list(Status)
+    assert fields["status"]["enum"] == cases == list(Status)
     assert fields["source"]["enum"] == list(Source)
     assert sorted(fields["reason"]["enum"]) == sorted(Reason)
-
-
-def test_result_schema_says_what_each_status_comes_with() -> None:
-    cases = RESULT_SCHEMA["oneOf"]
-
-    assert [case["properties"]["status"]["const"] for case in cases] == list(Status)
 
 
 def test_result_schema_requires_every_field_of_a_result_and_allows_no_other() -> None:
@@ -139,25 +119,14 @@ def test_result_schema_requires_every_field_of_a_result_and_allows_no_other() ->
 @pytest.mark.parametrize(
     "body",
     [
-        "{",
-        "[]",
-        "{}",
         '{"user_id": 7}',
-        '{"user_id": " "}',
-        '{"user_id": ".."}',
-        '{"user_id": "a\\u0000b"}',
         '{"user_id": "u1", "request_id": []}',
-        '{"user_id": "u1", "correlation_id": 7.5}',
-        '{"user_id": "u1", "on_active_window": "wait", "request_id": "r1"}',
         '{"user_id": "u1", "not_after": "tomorrow", "correlation_id": "c1"}',
-        '{"user_ids": []}',
-        '{"user_id": "u1", "dry_run": true, "requestId": 7}',
-        '{"source": "crm", "detail-type": "user pending", "detail": {}, "id": 7}',
         '{"source": "crm", "detail-type": "user pending", "detail": {}, "id": "%s"}' % ("x" * 129),
         *[
-            path.read_text(encoding="utf-8")
-            for path in sorted(CASES.glob("*.json"))
-            if isinstance(read(path.read_text(encoding="utf-8")), InvalidRequestError)
+            text
+            for path in sorted((REPOSITORY / "tests/cases").glob("*.json"))
+            if isinstance(read(text := path.read_text(encoding="utf-8")), InvalidRequestError)
         ],
     ],
 )
@@ -169,37 +138,31 @@ def test_result_schema_accepts_the_result_of_any_invalid_input(body: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("name", "value"),
     [
-        {"schema_version": "1.0"},
-        {"result_id": "r1"},
-        {"request_id": ""},
-        {"user_id": None},
-        {"source": "post"},
-        {"status": "queued"},
-        {"reason": "Invited!"},
-        {"reason": "some_other_reason"},
-        {"detail": ""},
-        {"http_status": None},
-        {"http_status": 404},
-        {"attempts": 0},
-        {"attempts": 1.5},
-        {"occurred_at": "2027-01-15T08:00:00+00:00"},
-        {"occurred_at": "2027-01-15"},
-        {"occurred_at": NOW},
-        {"window_ends_at": None},
-        {"invitation_expires_at": None},
-        {"sent_count": None},
-        {"sent_count": 0},
-        {"status": "skipped"},
-        {"status": "rejected"},
-        {"status": "failed"},
-        {"status": "invalid"},
-        {"colour": "red"},
+        ("schema_version", "1.0"),
+        ("result_id", "r1"),
+        ("request_id", ""),
+        ("user_id", None),
+        ("source", "post"),
+        ("reason", "some_other_reason"),
+        ("detail", ""),
+        ("http_status", None),
+        ("http_status", 404),
+        ("attempts", 0),
+        ("attempts", 1.5),
+        ("occurred_at", "2027-01-15T08:00:00+00:00"),
+        ("occurred_at", "2027-01-15"),
+        ("window_ends_at", None),
+        ("invitation_expires_at", None),
+        ("sent_count", None),
+        ("sent_count", 0),
+        ("colour", "red"),
+        *[("status", status) for status in ("queued", "skipped", "rejected", "failed", "invalid")],
     ],
 )
-def test_result_schema_refuses_a_result_that_contradicts_itself(change: dict[str, Any]) -> None:
-    assert not RESULTS.is_valid(published(SENT) | change)
+def test_result_schema_refuses_a_result_that_contradicts_itself(name: str, value: object) -> None:
+    assert not RESULTS.is_valid(published(SENT) | {name: value})
 
 
 @pytest.mark.parametrize(
@@ -258,17 +221,13 @@ def is_read(fields: dict[str, Any]) -> bool:
 @settings(deadline=None)
 @given(requests)
 @example({"user_id": "."})
-@example({"user_id": " .. "})
-@example({"user_id": "x" * 128})
 @example({"user_id": " " + "x" * 128 + "\u3000"})
 @example({"user_id": "x" * 129})
 @example({"user_id": "u1", "user_ids": []})
-@example({"user_id": "u1", "user_ids": None})
 @example({"user_ids": ["u1"], "user_id": None})
 @example({"user_ids": ["u1", 7]})
 @example({"user_id": "u\ud800"})
 @example({"user_id": "u1", "correlation_id": " " * 200})
-@example({"user_id": "u1", "dry_run": False})
 @example({"user_id": "\u180eu1"})
 @example({"user_id": "\x1fu1"})
 def test_request_schema_accepts_exactly_what_the_code_reads(fields: dict[str, Any]) -> None:
@@ -285,18 +244,22 @@ def test_request_schema_and_code_allow_the_same_characters(character: str) -> No
 
 
 @pytest.mark.parametrize(
-    "not_after", [None, "", " ", "2027-01-15T08:00:00Z", "2027-01-15", " 2027-01-15T08:00+01:00 "]
+    ("not_after", "fits"),
+    [
+        (None, True),
+        (" ", True),
+        ("2027-01-15", True),
+        (" 2027-01-15T08:00+01:00 ", True),
+        (1_800_000_000, False),
+        ("tomorrow", False),
+    ],
 )
-def test_request_schema_accepts_a_deadline_that_the_code_reads(not_after: str | None) -> None:
+def test_request_schema_accepts_a_deadline_that_the_code_reads(
+    not_after: object, fits: bool
+) -> None:
     fields = {"user_id": "u1", "not_after": not_after}
 
-    REQUESTS.validate(fields)
-    assert request_of(json.dumps(fields)).user_id == "u1"
-
-
-@pytest.mark.parametrize("not_after", [1_800_000_000, True, {}, "tomorrow"])
-def test_request_schema_refuses_a_deadline_that_is_no_time(not_after: object) -> None:
-    assert not REQUESTS.is_valid({"user_id": "u1", "not_after": not_after})
+    assert (REQUESTS.is_valid(fields), is_read(fields)) == (fits, fits)
 
 
 @pytest.mark.parametrize(("count", "fits"), [(0, False), (1, True), (1000, True), (1001, False)])
@@ -308,41 +271,39 @@ def test_request_schema_accepts_an_order_of_up_to_a_thousand_users(count: int, f
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "invoked", "source", "request_id"),
     [
-        "queue/request.json",
-        "queue/request-with-all-fields.json",
-        "invoke/request.json",
-        "invoke/user-ids.json",
-    ],
-)
-def test_sample_request_fits_the_schema(path: str) -> None:
-    REQUESTS.validate(json.loads(sample(path)))
-
-
-@pytest.mark.parametrize(
-    ("path", "source", "request_id"),
-    [
-        ("queue/request.json", "sqs", "m1"),
-        ("queue/request-for-the-same-user.json", "sqs", "m1"),
-        ("queue/request-for-an-unknown-user.json", "sqs", "m1"),
-        ("queue/request-with-all-fields.json", "sqs", "crm-task-88213"),
-        ("queue/sns-around-a-request.json", "sns", "m1"),
+        ("queue/request.json", False, "sqs", "m1"),
+        ("queue/request-for-the-same-user.json", False, "sqs", "m1"),
+        ("queue/request-for-an-unknown-user.json", False, "sqs", "m1"),
+        ("queue/request-with-all-fields.json", False, "sqs", "crm-task-88213"),
+        ("queue/sns-around-a-request.json", False, "sns", "m1"),
         (
             "queue/sns-around-an-eventbridge-event.json",
+            False,
             "sns",
             "e51b9a37-04dc-4c86-a2f7-3c8e6d0b9407",
         ),
         (
             "queue/eventbridge-event.json",
+            False,
             "eventbridge",
             "3f6a0c52-9d1b-4e78-8c0e-5b7d1f2a6e05",
         ),
-        ("bus/user-pending.json", "eventbridge", "8b1e4d90-27c6-4f3a-b5a9-0d9c3e7f1208"),
+        ("bus/user-pending.json", False, "eventbridge", "8b1e4d90-27c6-4f3a-b5a9-0d9c3e7f1208"),
+        ("invoke/request.json", True, "direct", "m1"),
+        (
+            "invoke/eventbridge-event.json",
+            True,
+            "eventbridge",
+            "c9d27a64-51f8-4b0d-9e63-7a4f8e15d30c",
+        ),
     ],
 )
-def test_sample_message_is_read_as_what_it_shows(path: str, source: str, request_id: str) -> None:
-    request = request_of(sample(path))
+def test_sample_message_is_read_as_what_it_shows(
+    path: str, invoked: bool, source: str, request_id: str
+) -> None:
+    request = request_of(sample(path), Source.DIRECT if invoked else Source.SQS)
 
     assert (request.source, request.request_id) == (source, request_id)
 
@@ -354,46 +315,29 @@ def test_sample_without_a_user_is_invalid() -> None:
     assert (error.reason, error.correlation_id) == ("field_misspelt", "onboarding-2293")
 
 
-@pytest.mark.parametrize(
-    ("path", "source"),
-    [("invoke/request.json", "direct"), ("invoke/eventbridge-event.json", "eventbridge")],
-)
-def test_sample_invocation_is_read_as_what_it_shows(path: str, source: str) -> None:
-    assert request_of(sample(path), Source.DIRECT).source == source
+def test_sample_invocation_for_several_users_is_an_order_that_fits_the_schema() -> None:
+    text = sample("invoke/user-ids.json")
+    order = read(text, Source.DIRECT)
 
-
-def test_sample_invocation_for_several_users_is_an_order() -> None:
-    order = read(sample("invoke/user-ids.json"), Source.DIRECT)
-
+    REQUESTS.validate(json.loads(text))
     assert isinstance(order, Order)
     assert (len(order.user_ids), order.source) == (2, "direct")
 
 
 def test_no_sample_expires_for_years() -> None:
+    text = sample("queue/request-with-all-fields.json")
     in_2090 = 3_786_912_000
-    deadline = request_of(sample("queue/request-with-all-fields.json")).not_after
 
-    assert deadline is not None
-    assert deadline > in_2090
+    REQUESTS.validate(json.loads(text))
+    assert (request_of(text).not_after or 0) > in_2090
 
 
-def test_two_samples_are_for_one_user_so_that_one_of_them_is_skipped() -> None:
+def test_two_samples_are_for_one_user_and_all_others_for_users_of_their_own() -> None:
     one = request_of(sample("queue/request.json"))
     other = request_of(sample("queue/request-for-the-same-user.json"))
-
-    assert one.user_id == other.user_id
-    assert one.on_active_window is other.on_active_window
-    assert one.on_active_window == "skip"
-
-
-def test_all_other_samples_are_for_users_of_their_own() -> None:
     texts = [path.read_text(encoding="utf-8") for path in EVENTS.glob("*/*.json")]
     named = Counter(re.findall(r"[0-9a-f]{24}", "".join(texts)))
 
+    assert (one.user_id, one.on_active_window) == (other.user_id, other.on_active_window)
+    assert one.on_active_window == "skip"
     assert sorted(named.values(), reverse=True)[:2] == [2, 1]
-
-
-def test_samples_unknown_user_is_marked() -> None:
-    request = request_of(sample("queue/request-for-an-unknown-user.json"))
-
-    assert request.user_id.startswith("unknown-")

@@ -1,67 +1,46 @@
-"""The simulated clock of the benchmark."""
+"""The simulated clock of the simulations and the benchmark."""
+
+from collections.abc import Sequence
+
+import pytest
 
 from tests.simulation.clock import Clock, Process
+
+
+def wait(*waits: float) -> Process:
+    yield from waits
 
 
 def test_processes_run_in_the_order_of_their_moments() -> None:
     clock, seen = Clock(), list[tuple[str, float]]()
 
-    def wait(name: str, *waits: float) -> Process:
+    def note(name: str, *waits: float) -> Process:
         for seconds in waits:
             yield seconds
             seen.append((name, clock.now))
 
-    clock.start(wait("a", 2, 2))
-    clock.start(wait("b", 3))
+    clock.start(note("a", 2, 2))
+    clock.start(note("b", 3))
+    # A wait that is over takes no time.
+    clock.start(note("c", -3))
     clock.run()
 
-    assert seen == [("a", 2), ("b", 3), ("a", 4)]
+    assert seen == [("c", 0), ("a", 2), ("b", 3), ("a", 4)]
 
 
-def test_a_process_waits_for_all_that_it_asked_for() -> None:
+@pytest.mark.parametrize(("waits", "ends_at"), [((1, 5, 0), 5), ((1,), 2), ((), 2)])
+def test_process_waits_for_all_that_it_asked_for_and_has_not_ended(
+    waits: Sequence[float], ends_at: float
+) -> None:
     clock, seen = Clock(), list[float]()
-
-    def wait(seconds: float) -> Process:
-        yield seconds
-
-    def parent() -> Process:
-        yield [clock.start(wait(1)), clock.start(wait(5)), clock.start(wait(0))]
-        seen.append(clock.now)
-        yield []
-        seen.append(clock.now)
-
-    clock.start(parent())
-    clock.run()
-
-    assert seen == [5, 5]
-
-
-def test_what_is_done_already_is_not_waited_for() -> None:
-    clock, seen = Clock(), list[float]()
-
-    def wait(seconds: float) -> Process:
-        yield seconds
-
-    early = clock.start(wait(1))
+    others = [clock.start(wait(seconds)) for seconds in waits]
 
     def parent() -> Process:
         yield 2
-        yield [early]
+        yield others
         seen.append(clock.now)
 
     clock.start(parent())
     clock.run()
 
-    assert seen == [2]
-
-
-def test_a_wait_that_is_over_takes_no_time() -> None:
-    clock = Clock()
-
-    def wait() -> Process:
-        yield -3
-
-    clock.start(wait())
-    clock.run()
-
-    assert clock.now == 0
+    assert seen == [ends_at]

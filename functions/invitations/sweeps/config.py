@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from invitations.config import Config, Reader
 from invitations.errors import ConfigurationError
-from invitations.sweeps.criteria import MAX_ORGANISATIONS, ORG_ID_FORM, ROLE_FORM, Criteria
+from invitations.sweeps.criteria import MAX_ORGANISATIONS, Criteria
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class SweepConfig:
         """Raises ConfigurationError, which names the first value that is missing or malformed."""
         read = Reader(environment)
         criteria = Criteria(
-            min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS", 0, 8760),
-            max_invites=read.integer("SWEEP_MAX_INVITES", 1, 1_000),
-            max_users=read.integer("SWEEP_MAX_USERS", 0, 1_000_000),
-            roles=read.words("SWEEP_ROLES", ROLE_FORM),
-            org_ids=tuple(dict.fromkeys(read.words("SWEEP_ORG_IDS", ORG_ID_FORM))),
+            min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS"),
+            max_invites=read.integer("SWEEP_MAX_INVITES"),
+            max_users=read.integer("SWEEP_MAX_USERS"),
+            roles=read.words("SWEEP_ROLES"),
+            org_ids=tuple(dict.fromkeys(read.words("SWEEP_ORG_IDS"))),
             first_invitation=read.flag("SWEEP_FIRST_INVITATION"),
         )
         if len(criteria.org_ids) > MAX_ORGANISATIONS:

@@ -92,7 +92,7 @@ def read_sweep_request(event: Any, defaults: Criteria, now: float) -> SweepReque
     """
     if not isinstance(event, Mapping):
         raise InvalidSweepRequestError(f"a sweep request is an object, not {event!r:.50}")
-    own, criteria = dict[str, Any](), dict[str, Any]()
+    given = dict[str, Any]()
     for name, value in event.items():
         if name not in _FIELDS:
             raise InvalidSweepRequestError(
@@ -101,20 +101,17 @@ def read_sweep_request(event: Any, defaults: Criteria, now: float) -> SweepReque
         is_allowed, what = _FIELDS[name]
         if not is_allowed(value):
             raise InvalidSweepRequestError(f"{name} must be {what}")
-        of_criteria = name in (each.name for each in fields(Criteria))
-        (criteria if of_criteria else own)[name] = (
-            tuple(dict.fromkeys(map(str, value))) if isinstance(value, list) else value
-        )
-    return SweepRequest(**{"asked_at": now, **own, "criteria": replace(defaults, **criteria)})
+        given[name] = tuple(dict.fromkeys(map(str, value))) if isinstance(value, list) else value
+    criteria = {each.name: given.pop(each.name) for each in fields(Criteria) if each.name in given}
+    return SweepRequest(**{"asked_at": now, **given, "criteria": replace(defaults, **criteria)})
 
 
 def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= 10**10
+    return not _is_flag(value) and isinstance(value, int | float) and 0 <= value <= 10**10
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and _is_number(value)
+    return _is_number(value) and isinstance(value, int)
 
 
 def _is_flag(value: Any) -> bool:

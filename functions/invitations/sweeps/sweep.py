@@ -126,14 +126,13 @@ class Sweep:
 
     def summary(self, now: float, *, dry_run: bool = False) -> dict[str, Any]:
         """What the sweep came to, all organisations together and each by itself."""
-        end, every = self.decisive, self.organisations
+        end = self.decisive
+        organisations = [asdict(each) for each in self.organisations]
         totals: dict[str, Any] = {
-            name: sum(getattr(each, name) for each in every) for name in _NUMBERS
+            name: sum(each[name] for each in organisations) for name in _NUMBERS
         }
         for name in _DISTRIBUTIONS:
-            total: Counter[str] = Counter()
-            for each in every:
-                total.update(getattr(each, name))
+            total = sum((Counter(each[name]) for each in organisations), Counter[str]())
             totals[name] = dict(sorted(total.items()))
         named = {role: 0 for role in self.criteria.roles if role not in KNOWN_ROLES}
         return {
@@ -146,7 +145,7 @@ class Sweep:
             **totals,
             "queued": 0 if dry_run else totals["due"],
             "unknown_roles": named | totals["unknown_roles"],
-            "organisations": [asdict(each) for each in every],
+            "organisations": organisations,
             "seconds": round(now - self.started_at, 3),
             "started_at": iso(self.started_at),
             "occurred_at": iso(now),

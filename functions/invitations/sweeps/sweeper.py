@@ -8,6 +8,7 @@ import json
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from invitations.ledger import Ledger
 from invitations.limited_call import LimitedCaller
 from invitations.limiter_state import Wait
 from invitations.messages import RetryState, delay_seconds
-from invitations.observability import count, log_dependency, logger
+from invitations.observability import count, count_by, log_dependency, logger
 from invitations.outcomes import Answered
 from invitations.partoo import PartooApi
 from invitations.queues import MessageQueue
@@ -193,7 +194,7 @@ class Sweeper:
                 break
             record = seen.user.with_open_claim_counted()
             verdict = sweep.criteria.verdict(user, organisation.org_id, record, self.clock())
-            if seen.ending is not None or seen.user.claim_of(request_id) is not None:
+            if seen.stored is not None or seen.user.has_claim_of(request_id):
                 # Requested by an execution that died before it wrote this page's checkpoint.
                 verdict = DUE
             invitations = record.sent_count + record.maybe_sent_count
@@ -229,6 +230,11 @@ class Sweeper:
         count("SweepUsersFound", summary["found"])
         count("SweepUsersDue", summary["due"])
         count("SweepRequestsQueued", summary["queued"])
+        users_by_times = Counter[int]()
+        for times, users in summary["invitations"].items():
+            users_by_times[min(int(times), 4)] += users
+        for times, name in enumerate(("0", "1", "2", "3", "4+")):
+            count_by("SweepUsersInvited", users_by_times[times], invitations=name)
         return summary
 
     def _reschedule(
