@@ -9,11 +9,10 @@ metrics, storage.
 import json
 import math
 import statistics
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.page import Say, Section, Target
 from bench.prices import Item
@@ -45,12 +44,13 @@ class Kind(Enum):
     HOP = "waits on"
 
 
-_COUNTED = [("naive", each) for each in (Kind.CALLED, Kind.REFUSED)]
-_COUNTED += [("ours", each) for each in (Kind.CALLED, Kind.DEFERRED, Kind.HOP)]
+_COUNTED = {
+    "naive": (Kind.CALLED, Kind.REFUSED),
+    "ours": (Kind.CALLED, Kind.DEFERRED, Kind.HOP),
+}
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """What deliveries of one kind ask of AWS, without the rate limiter and the key."""
 
     per_record: Units
@@ -83,18 +83,21 @@ class Bill:
 
     @property
     def row(self) -> list[str]:
-        dollars = [self.units.get(item, 0.0) * item.value.each for item in Item]
-        figures = (self.deliveries, *dollars, self.total)
+        prices = [(item.value, self.units[item]) for item in Item]
+        dollars = [price.each * units for price, units in prices]
+        in_europe = sum(price.in_europe * units for price, units in prices)
+        figures = (self.deliveries, *dollars, self.total, in_europe)
         return [self.strategy, self.limiter, *(f"{each:.2f}" for each in figures)]
 
 
 def measure(stage: Stage, say: Say) -> Section:
     """Count, simulate a backlog under each limiter, and multiply."""
     shares: dict[str, dict[Kind, Share]] = {"naive": {}, "ours": {}}
-    for name, kind in _COUNTED:
-        say(f"cost: counting what a delivery asks of AWS that {kind.value}, {name}")
-        one, ten = (_count(stage, name, kind, size) for size in (1, _BATCH))
-        shares[name][kind] = Share.between(one, ten)
+    for name, kinds in _COUNTED.items():
+        for kind in kinds:
+            say(f"cost: counting what a delivery asks of AWS that {kind.value}, {name}")
+            one, ten = (_count(stage, name, kind, size) for size in (1, _BATCH))
+            shares[name][kind] = Share.between(one, ten)
     bills = []
     for limiter in (NO_LIMIT, *LIMITERS):
         say(f"cost: a backlog, {limiter}")
@@ -106,7 +109,7 @@ def measure(stage: Stage, say: Say) -> Section:
         for each in LIMITERS
     ]
     labels = [item.value.label for item in Item]
-    head = ["", "limiter", "deliveries", *labels, "total"]
+    head = ["", "limiter", "deliveries", *labels, "total", "in eu-west-1"]
     rows = [each.row for each in (*bills, hop(shares))]
     return Section("A million e-mails, dollars, bench/prices.py", head, rows, targets)
 
@@ -120,35 +123,34 @@ def bill(shares: Shares, drained: Drained) -> Bill:
         Kind.CALLED: (called, tally.batches_published or tally.executions),
         Kind.REFUSED: (tally.refused, 0),
         Kind.DEFERRED: (tally.deferred - tally.refused, tally.batches_deferred),
+        Kind.HOP: (0, 0),
     }
-    units = Counter[Item]()
+    key_reads = drained.seconds * FUNCTION.executions_at_once / _KEY_SECONDS if is_ours else 0
+    shared = {
+        Item.TABLE_WRITES: tally.limiter_writes,
+        Item.TABLE_READS: tally.limiter_reads,
+        # One request receives a batch, another deletes what was carried out of it.
+        Item.QUEUE: tally.executions + tally.batches_settled,
+        Item.INVOCATIONS: tally.executions,
+        Item.COMPUTE: tally.execution_seconds * FUNCTION.memory_gb,
+        Item.SECRET: key_reads,
+    }
+    parts: list[tuple[Units, float]] = [(shared, 1.0)]
     for kind, share in shares["ours" if is_ours else "naive"].items():
-        records, batches = often.get(kind, (0, 0))
-        _add(units, share.per_record, records)
-        _add(units, share.per_batch, batches)
-    _add(units, {Item.TABLE_WRITES: 1.0}, tally.limiter_writes)
-    _add(units, {Item.TABLE_READS: 1.0}, tally.limiter_reads)
-    # One request receives a batch, another deletes what was carried out of it.
-    _add(units, {Item.QUEUE: 1.0}, tally.executions + tally.batches_settled)
-    _add(units, {Item.INVOCATIONS: 1.0}, tally.executions)
-    _add(units, {Item.COMPUTE: FUNCTION.memory_gb}, tally.execution_seconds)
-    if is_ours:
-        _add(units, {Item.SECRET: FUNCTION.executions_at_once / _KEY_SECONDS}, drained.seconds)
-    million = {item: amount * MILLION / drained.emails for item, amount in units.items()}
+        parts += zip(share, often[kind], strict=True)
+    million = _sum((units, times * MILLION / drained.emails) for units, times in parts)
     return Bill(drained.strategy, drained.limiter, tally.received / drained.emails, million)
 
 
 def hop(shares: Shares) -> Bill:
     """Bill one hop more of each of a million requests, each alone in its batch."""
-    units = Counter[Item]()
-    share = shares["ours"][Kind.HOP]
-    for more in (share.per_record, share.per_batch, {Item.QUEUE: 2.0, Item.INVOCATIONS: 1.0}):
-        _add(units, more, MILLION)
+    alone = (*shares["ours"][Kind.HOP], {Item.QUEUE: 2.0, Item.INVOCATIONS: 1.0})
+    units = _sum((each, MILLION) for each in alone)
     return Bill("ours", "each 15 minutes of waiting more", 1.0, units)
 
 
 def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
-    """What one call of the SDK is billed as; raises KeyError for one that is not known here.
+    """Return what AWS bills for a call of the SDK; raises KeyError for an unknown one.
 
     DynamoDB bills a write by the larger of the item before and after. What is deleted or replaced
     here has less than 1 KB. Every read is consistent. Ten messages have less than 64 KB.
@@ -172,26 +174,30 @@ def units_of_call(call: Mapping[str, Any]) -> tuple[Item, float]:
 
 
 def units_of_batch(samples: Sequence[Invocation]) -> Units:
-    """What a batch asks of AWS: the mean of several that were alike.
+    """Return what a batch asks of AWS: the mean of several that were alike.
 
     Calls that executions share are left out: those for the limiter's item and for the key.
     """
-    units = Counter[Item]()
-    for each in samples:
-        for call in each.calls:
-            is_of_limiter = '"LIMITER"' in json.dumps(call["parameters"])
-            if not is_of_limiter and call["operation"] != "GetSecretValue":
-                item, amount = units_of_call(call)
-                _add(units, {item: amount}, 1 / len(samples))
-        _add(units, {Item.LOGS: each.log_bytes}, 1 / len(samples))
+    calls = [call for each in samples for call in each.calls]
+    own = [
+        dict([units_of_call(call)])
+        for call in calls
+        if call["operation"] != "GetSecretValue"
+        and '"LIMITER"' not in json.dumps(call["parameters"])
+    ]
+    own += [{Item.LOGS: each.log_bytes} for each in samples]
     cpu_seconds = statistics.median(each.cpu for each in samples)
-    _add(units, {Item.COMPUTE: _GB_OF_A_CPU}, cpu_seconds)
-    return units
+    means = [(each, 1 / len(samples)) for each in own]
+    return _sum([*means, ({Item.COMPUTE: _GB_OF_A_CPU}, cpu_seconds)])
 
 
-def _add(units: Counter[Item], more: Units, times: float) -> None:
-    for item, each in more.items():
-        units[item] += each * times  # type: ignore[assignment]
+def _sum(parts: Iterable[tuple[Units, float]]) -> Units:
+    """Add units, each so many times."""
+    total = dict.fromkeys(Item, 0.0)
+    for units, times in parts:
+        for item, each in units.items():
+            total[item] += each * times
+    return total
 
 
 def _count(stage: Stage, name: str, kind: Kind, size: int) -> Units:

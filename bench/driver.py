@@ -1,8 +1,7 @@
 """Runs one handler as Lambda does: in a process that sees only what was shipped.
 
 Started by path with `python -I -S -B`: nothing of the project is on the path, and nothing is
-compiled on the side, because Lambda's file system is read-only. One JSON document with the events
-comes in, one with a report for each goes out. What the handler prints goes to its log.
+compiled on the side, because Lambda's file system is read-only.
 """
 
 import importlib

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 """Tells the terminal what is being measured."""
 
 
@@ -22,7 +22,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Section:
-    """What one part measured. The first column is text, the others are figures."""
+    """What one part measured, as a Markdown table. The first column is text, the others figures."""
 
     title: str
     head: Sequence[str]
@@ -30,11 +30,6 @@ class Section:
     targets: Sequence[Target]
 
     def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
-        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        lines = [
-            " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in (self.head, rule, *self.rows)
-        ]
-        table = [f"| {line} |" for line in lines]
+        rule = ["---", *["--:"] * (len(self.head) - 1)]
+        table = [f"| {' | '.join(row)} |" for row in (self.head, rule, *self.rows)]
         return "\n".join([f"## {self.title}", "", *table, "", *map(str, self.targets)])

@@ -19,7 +19,6 @@ class Drained:
 
     strategy: str
     limiter: str
-    requests: int
     requests_per_minute: int
     tally: Tally
 
@@ -62,7 +61,7 @@ def drain(
     )
     world.ask(requests)
     world.clock.run()
-    return Drained(strategy, limiter, requests, requests_per_minute, world.tally)
+    return Drained(strategy, limiter, requests_per_minute, world.tally)
 
 
 def measure(say: Say) -> Section:

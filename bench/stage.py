@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import shutil
 import subprocess
 import time
 import uuid
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.aws import REPOSITORY, LocalAws, clean_environment, local_aws
+from bench.page import Say
+from local.aws import REPOSITORY, LocalAws, local_aws
+from local.environment import WORKSPACE
 from local.errors import ProcessFailedError
 from local.partoo.control import PartooControl, User, running_fake_partoo
-from local.processes import run
 from local.stack import build
 
 NO_QUOTA = 10_000
@@ -23,7 +23,8 @@ NO_QUOTA = 10_000
 
 # Runs every handler here: the local AWS's interpreter, for which the build makes bytecode.
 _PYTHON = REPOSITORY / ".venv/aws/bin/python"
-_PACKAGES = REPOSITORY / "requirements/bench.txt"
+# `make bench` installs the naive handler's packages, without bytecode like a default `sam build`.
+_PACKAGES = REPOSITORY / ".venv/bench/lib"
 _DRIVER = Path(__file__).with_name("driver.py")
 _QUEUES = ("request", "retry", "bulk", "dead_letter", "sweep")
 # The third line is what the naive handler's Tracer needs to stay on. Nobody listens on the port:
@@ -41,41 +42,12 @@ _TRACE_ID = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sa
 
 
 @dataclass(frozen=True)
-class Builds:
-    template: Path
-    handlers: dict[str, tuple[list[Path], str]]
-    """Of `ours`, `sweep` and `naive`: where imports are found, and the handler's dotted name."""
+class Handler:
+    """Where a handler's imports are found, its dotted name, and its process's environment."""
 
-
-def build_all(workspace: Path, logs: Path) -> Builds:
-    """Build ours with `sam build`, and the naive one as `sam build` would.
-
-    Raises ProcessFailedError, NotInstalledError.
-    """
-    template = build(workspace / "sam", logs=logs)
-    # Packages beside the code and without bytecode, as a default `sam build` has them.
-    naive, packages = workspace / "naive", _PACKAGES.read_text()
-    installed = workspace / "naive.installed"
-    if not installed.exists() or installed.read_text() != packages:
-        shutil.rmtree(naive, ignore_errors=True)
-        options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps"]
-        options += ["--require-hashes", "--requirement", str(_PACKAGES), "--target", str(naive)]
-        run(
-            [str(_PYTHON), "-m", "pip", "install", *options],
-            environment=clean_environment(),
-            log=logs / "naive-build.log",
-            directory=REPOSITORY,
-        )
-        installed.write_text(packages)
-    shutil.copy(REPOSITORY / "bench/naive/app.py", naive / "app.py")
-    folder = template.parent
-    layer = folder / "DependenciesLayer/python"
-    handlers = {
-        "ours": ([folder / "ReinviteUserFunction", layer], "reinvite_user.app.handler"),
-        "sweep": ([folder / "SweepInvitationsFunction", layer], "sweep_invitations.app.handler"),
-        "naive": ([naive], "app.handler"),
-    }
-    return Builds(template, handlers)
+    paths: list[str]
+    name: str
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -97,12 +69,11 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Runs handlers; `environments` are those of their processes."""
+    """Runs the handlers `ours`, `sweep` and `naive`."""
 
     aws: LocalAws
     partoo: PartooControl
-    builds: Builds
-    environments: Mapping[str, Mapping[str, str]]
+    handlers: Mapping[str, Handler]
 
     def run(
         self,
@@ -112,27 +83,25 @@ class Stage:
         count: bool = False,
         requests_per_minute: int = NO_QUOTA,
     ) -> list[Invocation]:
-        """Invoke a handler (`ours`, `sweep`, `naive`) with events, in a process of its own.
+        """Invoke a handler with events, in a process of its own.
 
         With `count`, note its calls, 0.05 ms each. Raises ProcessFailedError.
         """
-        (folders, handler), log = self.builds.handlers[name], self.aws.logs / f"{name}.log"
-        paths = [str(folder) for folder in folders]
-        command = {"paths": paths, "handler": handler, "events": events, "count": count}
-        arguments = [str(_PYTHON), "-I", "-S", "-B", str(_DRIVER)]
+        handler, log = self.handlers[name], self.aws.logs / f"{name}.log"
+        command = {"paths": handler.paths, "handler": handler.name, "events": events}
         with log.open("a") as errors:
             started_at = time.time()
             done = subprocess.run(
-                arguments,
-                input=json.dumps(command),
-                env={**self.environments[name], "REQUESTS_PER_MINUTE": str(requests_per_minute)},
+                [str(_PYTHON), "-I", "-S", "-B", str(_DRIVER)],
+                input=json.dumps({**command, "count": count}),
+                env={**handler.environment, "REQUESTS_PER_MINUTE": str(requests_per_minute)},
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 check=False,
             )
         if done.returncode:
-            raise ProcessFailedError(arguments, done.returncode, log)
+            raise ProcessFailedError(f"The handler {name} ended with {done.returncode}", log)
         return [
             Invocation(seconds_since_start=report.pop("answered_at") - started_at, **report)
             for report in json.loads(done.stdout)
@@ -142,7 +111,8 @@ class Stage:
         self, name: str, users: Sequence[str], *, retry_state: str | None = None
     ) -> dict[str, Any]:
         """Return an SQS event with a request for each user; with a state, of the retry queue."""
-        url = self.environments[name]["RETRY_QUEUE_URL" if retry_state else "REQUEST_QUEUE_URL"]
+        environment = self.handlers[name].environment
+        url = environment["RETRY_QUEUE_URL" if retry_state else "REQUEST_QUEUE_URL"]
         now = str(int(time.time() * 1000))
         lists: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
         attribute = {"dataType": "String", "stringValue": retry_state, **lists}
@@ -180,25 +150,33 @@ class Stage:
 
 
 @contextmanager
-def staged(builds: Builds, logs: Path) -> Iterator[Stage]:
-    """Run everything for the length of the block; raises CommandError when a part fails."""
+def staged(logs: Path, say: Say) -> Iterator[Stage]:
+    """Build and run everything for the length of the block; raises CommandError."""
+    say("building our functions")
+    ours = build(WORKSPACE / "sam", logs=logs).parent
+    layer, (packages,) = str(ours / "DependenciesLayer/python"), _PACKAGES.glob("*/site-packages")
+    shipped = {
+        "ours": ([str(ours / "ReinviteUserFunction"), layer], "reinvite_user.app.handler"),
+        "sweep": ([str(ours / "SweepInvitationsFunction"), layer], "sweep_invitations.app.handler"),
+        "naive": ([str(REPOSITORY / "bench/naive"), str(packages)], "app.handler"),
+    }
     api_key = secrets.token_urlsafe()
     with (
         # Policies and TLS of the local AWS would be measured, too.
         local_aws(logs, enforces_policies=False) as aws,
         running_fake_partoo(api_key, requests_per_minute=10**9) as base_url,
     ):
-        environments = {
-            name: {
-                **aws.environment(),
-                **dict(each.split("=", 1) for each in _CONSTANTS.split()),
-                "_X_AMZN_TRACE_ID": _TRACE_ID,
-                **_resources(aws, f"bench-{name}", api_key),
-                "PARTOO_BASE_URL": base_url,
-            }
-            for name in builds.handlers
+        common = {
+            **aws.environment(),
+            **dict(each.split("=", 1) for each in _CONSTANTS.split()),
+            "_X_AMZN_TRACE_ID": _TRACE_ID,
+            "PARTOO_BASE_URL": base_url,
         }
-        yield Stage(aws, PartooControl(base_url), builds, environments)
+        handlers = {
+            name: Handler(paths, handler, common | _resources(aws, f"bench-{name}", api_key))
+            for name, (paths, handler) in shipped.items()
+        }
+        yield Stage(aws, PartooControl(base_url), handlers)
 
 
 def _resources(aws: LocalAws, name: str, api_key: str) -> dict[str, str]:

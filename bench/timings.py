@@ -1,7 +1,7 @@
 """Start and warm batch, in turns with the naive handler: both meet the same load. And a sweep."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from bench.page import Say, Section, Target
@@ -9,45 +9,26 @@ from bench.stage import Invocation, Stage
 from local.partoo.control import ANY_USER, Answer
 from local.partoo.organisation import organisation
 
-BATCH_SIZE = 10
-
 _START_ROUNDS = 15
 _BATCH_ROUNDS = 5
 _BATCHES = 4
-_API_SECONDS = 0.2
 _SIZES = (1_000, 10_000)
 _SWEEP_ROUNDS = 3
 _SEED = 7
 
-Taken = Mapping[str, list[Invocation]]
-
 
 def measure_start(stage: Stage, say: Say) -> Section:
     """Measure the time from the start of a process to the answer to its first record."""
-    taken: Taken = {"naive": [], "ours": []}
-    # Round 0 brings the files into the page cache.
-    for number in range(_START_ROUNDS + 1):
-        say(f"start: round {number} of {_START_ROUNDS}")
-        for name in taken:
-            taken[name].extend(_invite(stage, name, [1])[: min(number, 1)])
-    return _compared(
-        f"Start to first answer ({_START_ROUNDS} rounds)",
-        taken,
-        lambda each: each.seconds_since_start,
-        lambda each: each.cpu_since_start,
-        0.48,
-    )
+    title = f"Start to first answer ({_START_ROUNDS} rounds)"
+    fields = ("seconds_since_start", "cpu_since_start")
+    return _compared(stage, say, title, _START_ROUNDS, sizes=[1], fields=fields, bound=0.48)
 
 
 def measure_batch(stage: Stage, say: Say) -> Section:
     """Measure a batch of ten fresh users in a warm process; the API answers after 0.2 s."""
-    taken: Taken = {"naive": [], "ours": []}
-    for number in range(1, _BATCH_ROUNDS + 1):
-        say(f"batch: round {number} of {_BATCH_ROUNDS}")
-        for name in taken:
-            taken[name].extend(_invite(stage, name, [BATCH_SIZE] * _BATCHES, _API_SECONDS)[1:])
-    title = "A warm batch of ten, the API answers after 200 ms"
-    return _compared(title, taken, lambda each: each.wall, lambda each: each.cpu, 0.16)
+    title, answer = "A warm batch of ten, the API answers after 200 ms", Answer(delay_seconds=0.2)
+    sizes, fields = [10] * _BATCHES, ("wall", "cpu")
+    return _compared(stage, say, title, _BATCH_ROUNDS, sizes, fields, bound=0.16, answer=answer)
 
 
 def measure_sweep(stage: Stage, say: Say) -> Section:
@@ -78,37 +59,39 @@ def measure_sweep(stage: Stage, say: Say) -> Section:
 
 
 def _compared(
+    stage: Stage,
+    say: Say,
     title: str,
-    taken: Taken,
-    wall: Callable[[Invocation], float],
-    cpu: Callable[[Invocation], float],
+    rounds: int,
+    sizes: Sequence[int],
+    fields: tuple[str, str],
     bound: float,
+    answer: Answer = Answer(),  # noqa: B008  # a value
 ) -> Section:
-    """Return the medians, and ours by the naive handler's."""
-    walls = {name: median(map(wall, each)) for name, each in taken.items()}
-    cpus = {name: median(map(cpu, each)) for name, each in taken.items()}
-    rows = [
-        [
-            name,
-            f"{walls[name] * 1000:.0f}",
-            f"{walls[name] / walls['naive']:.3f}",
-            f"{cpus[name] * 1000:.0f}",
-            f"{cpus[name] / cpus['naive']:.3f}",
-        ]
-        for name in taken
-    ]
-    target = Target("median, of the naive handler's", walls["ours"] / walls["naive"], bound)
+    """Let new processes of both handlers invite batches of fresh users.
+
+    Returns the medians of two of the invocations' fields, time and CPU time, and ours by the naive
+    handler's. Of several batches, the first starts the process and does not count.
+    """
+    taken: dict[str, list[Invocation]] = {"naive": [], "ours": []}
+    for number in range(1, rounds + 1):
+        say(f"{title}: round {number} of {rounds}")
+        for name, invocations in taken.items():
+            users = [stage.fresh_users(size) for size in sizes]
+            stage.partoo.script(ANY_USER, *[answer] * sum(sizes))
+            ran = stage.run(name, [stage.event(name, each) for each in users])
+            invocations.extend(ran[1:] or ran)
+            emails = {call.user_id for call in stage.partoo.emails()}
+            if not all(emails.issuperset(each) for each in users):
+                raise RuntimeError(f"the {name} handler left users without an e-mail")
+    medians = {
+        name: [median(getattr(each, field) for each in those) for field in fields]
+        for name, those in taken.items()
+    }
+    (naive_wall, naive_cpu), (our_wall, _) = medians["naive"], medians["ours"]
+    rows = []
+    for name, (wall, cpu) in medians.items():
+        walls = (f"{wall * 1000:.0f}", f"{wall / naive_wall:.3f}")
+        rows.append([name, *walls, f"{cpu * 1000:.0f}", f"{cpu / naive_cpu:.3f}"])
+    target = Target("median, of the naive handler's", our_wall / naive_wall, bound)
     return Section(title, ["", "median ms", "of naive", "CPU ms", "of naive's"], rows, [target])
-
-
-def _invite(
-    stage: Stage, name: str, sizes: Sequence[int], api_seconds: float = 0.0
-) -> list[Invocation]:
-    """Let a new process invite batches of fresh users. Raises RuntimeError unless it does."""
-    users = [stage.fresh_users(size) for size in sizes]
-    stage.partoo.script(ANY_USER, *[Answer(delay_seconds=api_seconds)] * sum(sizes))
-    done = stage.run(name, [stage.event(name, each) for each in users])
-    emails = {call.user_id for call in stage.partoo.emails()}
-    if not all(emails.issuperset(each) for each in users):
-        raise RuntimeError(f"the {name} handler left users without an e-mail")
-    return done

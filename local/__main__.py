@@ -4,5 +4,4 @@ import sys
 
 from local.command import run_command
 
-if __name__ == "__main__":
-    sys.exit(run_command("local", sys.argv[1], sys.argv[2:]))
+sys.exit(run_command("local", sys.argv[1], sys.argv[2:]))

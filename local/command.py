@@ -1,6 +1,5 @@
 """Runs one command of a package: the part that `python -m local` and `python -m ops` share."""
 
-import codecs
 import importlib
 import signal
 import sys
@@ -11,17 +10,15 @@ from typing import cast
 from local.errors import CommandError
 from local.processes import treat_ends_as_interrupt
 
-_PLAIN = {"…": "...", "→": "->", "█": "#"}
-
 
 def run_command(package: str, name: str, arguments: list[str]) -> int | str:
     """Run `main` of the module PACKAGE.NAME; returns its exit code or its error's message."""
-    codecs.register_error("plain", _plain)
     # Some commands apply rules of the functions.
     sys.path.append(str(Path(__file__).resolve().parents[1] / "functions"))
-    # Some commands run for hours, and another program may read their output from a pipe.
-    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True, errors="plain")
-    cast(TextIOWrapper, sys.stderr).reconfigure(errors="plain")
+    # Some commands run for hours, and another program may read their output from a pipe. The
+    # terminal's encoding may lack a character.
+    for stream in (sys.stdout, sys.stderr):
+        cast(TextIOWrapper, stream).reconfigure(line_buffering=True, errors="backslashreplace")
     # The import has nothing to clean up, so Ctrl-C may end the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = importlib.import_module(f"{package}.{name}")
@@ -33,12 +30,3 @@ def run_command(package: str, name: str, arguments: list[str]) -> int | str:
     except KeyboardInterrupt:
         return 130
     return code
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace a character that the terminal's encoding lacks."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    character = error.object[error.start]
-    escaped = character.encode("ascii", "backslashreplace").decode("ascii")
-    return _PLAIN.get(character, escaped), error.start + 1

@@ -12,13 +12,16 @@ from local.rows import counted, plain_console
 ADDRESS = WORKSPACE / "partoo-url"
 """The file in which `make local` says where its fake server listens."""
 
-_RETRY_AFTER_SECONDS = 5
-_MOST = 1_000
+_THROTTLED = Answer(429, {"Retry-After": "5"})
 
 
 def main(answer: str, calls: str, users: str) -> int:
     """Set the answer to the next calls, or add users; raises CommandError."""
-    count = _count("ADD", users) if users else _count("CALLS", calls)
+    number = users or calls
+    if not number.isdecimal() or not 0 < int(number) <= 1_000:
+        variable = "ADD" if users else "CALLS"
+        raise CommandError(f"{variable} is a whole number from 1 to 1,000, not {number!r}.")
+    count = int(number)
     try:
         partoo = PartooControl(ADDRESS.read_text(encoding="utf-8"))
         if users:
@@ -36,19 +39,10 @@ def main(answer: str, calls: str, users: str) -> int:
 
 def answer_of(text: str) -> Answer:
     """Return the answer that ANSWER names; raises CommandError."""
-    if text == "lost":
-        return Answer(drop="after")
     try:
-        status = int(text)
-        return Answer(status, {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status == 429 else {})
+        return {"lost": Answer(drop="after"), "429": _THROTTLED}.get(text) or Answer(int(text))
     except ValueError:
         raise CommandError(
             "ANSWER is a status from 200 to 599, for example 429, 500, or 401 for a refused key, "
             f"or lost for an e-mail without an answer, not {text!r}. ADD=5 adds five users."
         ) from None
-
-
-def _count(variable: str, text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= _MOST:
-        raise CommandError(f"{variable} is a whole number from 1 to {_MOST:,}, not {text!r}.")
-    return int(text)

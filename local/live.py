@@ -1,6 +1,6 @@
 """Shows from outside what happens in a running stack: the way of each request, the rate limiter.
 
-Reads what the functions log, peeks at the request queue and reads the limiter's item.
+Reads what the functions log, and the limiter's item.
 """
 
 import json
@@ -17,11 +17,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from invitations.requests import Order
 from local.environment import LocalEnvironment
 from local.rows import COLOURS, print_row
 from local.run import summary
-from local.samples import read_body
 
 _LOOK_SECONDS = 0.25
 # Time of day, request, user.
@@ -35,9 +33,9 @@ _LIMITER = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 class Way:
     """What became of one request so far."""
 
-    user_id: str
     since: str
-    steps: list[str]
+    user_id: str
+    steps: list[str] = field(default_factory=list)
     status: str | None = None
 
 
@@ -48,23 +46,18 @@ class Board:
     say: Callable[[str, str, str, str], None]
     ways: dict[str, Way] = field(default_factory=dict)
 
-    def receive(self, request_id: str, user_id: str, moment: str) -> Way:
-        """Note a request unless it is known."""
-        if request_id not in self.ways:
-            self.ways[request_id] = Way(user_id, moment, ["received"])
-            self.say(moment, request_id, user_id, "received")
-        return self.ways[request_id]
-
     def read(self, line: Mapping[str, Any]) -> None:
         """Note what a line of the functions' log says about a request."""
         step = step_of(line)
         if step is None or "request_id" not in line:
             return
-        moment, user_id = line["timestamp"][11:19], line.get("user_id") or ""
-        way = self.receive(line["request_id"], user_id, moment)
-        way.steps.append(step)
+        name, moment, user_id = line["request_id"], line["timestamp"][11:19], line.get("user_id")
+        steps = [step] if name in self.ways else ["received", step]
+        way = self.ways.setdefault(name, Way(moment, user_id or ""))
+        way.steps += steps
         way.status = line.get("status", way.status)
-        self.say(moment, line["request_id"], user_id, step)
+        for each in steps:
+            self.say(moment, name, way.user_id, each)
 
     @property
     def statuses(self) -> list[str]:
@@ -88,14 +81,11 @@ def limiter_text(item: Mapping[str, Any], now: float) -> str:
     """Describe the state of the rate limiter, as the item has it, at `now`."""
     until = float(item.get("paused_until", {"N": "0"})["N"])
     reason = item.get("pause_reason", {}).get("S", "")
-    failures = item.get("failures", {"N": "0"})["N"]
-    if reason in ("outage", "key_refused"):
-        state = f"open until {_time(until)}" if now < until else "half-open, one call at a time"
-        return f"circuit breaker {state} ({reason}, failures: {failures})"
     if now < until:
         return f"paused until {_time(until)} ({reason})"
-    filling = float(item.get("full_at", {"N": "0"})["N"]) - now
-    return f"tokens full again in {filling:.0f} s" if filling >= 1 else "tokens free"
+    if reason in ("outage", "key_refused"):
+        return f"circuit breaker half-open, one call at a time ({reason})"
+    return "tokens are handed out"
 
 
 def watch(environment: LocalEnvironment, console: Console, end: threading.Event) -> None:
@@ -112,18 +102,16 @@ def watch(environment: LocalEnvironment, console: Console, end: threading.Event)
             print_row(console, _WIDTHS, *cells)
 
     dynamodb = environment.aws.client("dynamodb")
-    board, emails, calls_seen, limiter = Board(say), 0, 0, ""
+    board, emails, limiter = Board(say), 0, ""
     with (environment.aws.logs / "aws.log").open(encoding="utf-8", errors="replace") as log:
         try:
             if terminal:
                 live.start()
             while not end.wait(_LOOK_SECONDS) and terminal == console.is_terminal:
-                for request_id, user_id in _queued(environment):
-                    board.receive(request_id, user_id, _time(time.time()))
-                for line in _lines(log):
+                if lines := list(_lines(log)):
+                    emails = len(environment.partoo.emails())
+                for line in lines:
                     board.read(line)
-                for call in environment.partoo.calls(since=calls_seen):
-                    calls_seen, emails = call.sequence, emails + call.email_sent
                 stored = dynamodb.get_item(TableName=environment.stack.table_name, Key=_LIMITER)
                 last, limiter = limiter, limiter_text(stored.get("Item", {}), time.time())
                 if limiter != last:
@@ -140,21 +128,11 @@ def _page(board: Board, limiter: str, emails: int, console: Console) -> Group:
     table.columns[1].max_width, table.columns[3].ratio = 20, 1
     for column in table.columns[:3]:
         column.no_wrap = True
-    shown = list(board.ways.items())[-max(console.height - _FRAME_LINES, 3) :]
-    for request_id, way in shown:
+    for name, way in list(board.ways.items())[-max(console.height - _FRAME_LINES, 3) :]:
         style = COLOURS.get(way.status or "", "yellow" if way.status is None else "")
-        table.add_row(way.since, request_id, way.user_id, " → ".join(way.steps), style=style)
+        table.add_row(way.since, name, way.user_id, " → ".join(way.steps), style=style)
     state = Text(f"Rate limiter: {limiter}.", "" if limiter.startswith("tokens") else "yellow")
     return Group(table, state, summary(board.statuses, emails))
-
-
-def _queued(environment: LocalEnvironment) -> Iterator[tuple[str, str]]:
-    """Return the request and the user of each message on the request queue."""
-    for message in environment.aws.peek(environment.stack.request_queue_url):
-        found = read_body(message["Body"], message["MessageId"])
-        # An order ends as a request for each of its users.
-        if not isinstance(found, Order):
-            yield found.request_id, found.user_id or ""
 
 
 def _lines(log: IO[str]) -> Iterator[Mapping[str, Any]]:

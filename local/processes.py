@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from local.errors import NotReadyError, ProcessFailedError
+from local.errors import ProcessFailedError
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a polite end, and a terminal that closes."""
@@ -55,17 +55,17 @@ def run(
     with running(command, environment=environment, log=log, directory=directory) as child:
         code = child.wait()
     if code != 0:
-        raise ProcessFailedError(command, code, log)
+        raise ProcessFailedError(f"{' '.join(command[:2])} ended with {code}", log)
 
 
 def wait_until_ready(
     child: subprocess.Popen[bytes], ready: Callable[[], bool], *, seconds: float, log: Path
 ) -> None:
-    """Wait for `ready`; raises NotReadyError after `seconds` or if the child ends."""
+    """Wait for `ready`; raises ProcessFailedError after `seconds` or if the child ends."""
     deadline = time.monotonic() + seconds
     while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
-            raise NotReadyError(child, seconds, log)
+            raise ProcessFailedError(f"{log.stem} was not ready after {seconds:g} s", log)
         time.sleep(_POLL_SECONDS)
 
 

@@ -19,13 +19,14 @@ _WINDOW_SECONDS = 60
 def main() -> int:
     """Run the stack until Ctrl-C; returns 0."""
     console = Console(highlight=False, markup=False)
-    logs = empty_log_folder("serve")
     users = sorted(known_users(read_samples()))
-    console.print("Starting AWS and the fake Partoo server …")
     with (
         suppress(KeyboardInterrupt),
         local_environment(
-            logs, users=map(User, users), window_seconds=_WINDOW_SECONDS, say=console.print
+            empty_log_folder("serve"),
+            users=map(User, users),
+            window_seconds=_WINDOW_SECONDS,
+            say=console.print,
         ) as environment,
     ):
         console.print(_instructions(environment, users[0]), soft_wrap=True)
@@ -63,38 +64,23 @@ Invoke the function:
   aws lambda invoke --function-name {stack.reinvite_function_name} \\
     --payload fileb://events/invoke/request.json answer.json; cat answer.json
 
-Preview a sweep, then run it:
+Preview a sweep; events/sweep.json runs it:
 
   aws lambda invoke --function-name {stack.sweep_function_name} \\
     --cli-read-timeout 0 --payload fileb://events/sweep-dry-run.json answer.json; cat answer.json
-  aws lambda invoke --function-name {stack.sweep_function_name} \\
-    --cli-read-timeout 0 --payload fileb://events/sweep.json answer.json; cat answer.json
 
-Receive results:
-
-  aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --wait-time-seconds 20 \\
-    --message-attribute-names All --queue-url {stack.results_queue_url}
-
-Invite a user, show the user's state, follow the results, and delete the user's data:
+Invite a user, show the user's state, follow the results, and stop all calls to the API:
 
   make invite USER={user_id} STACK={stack.name}
   make status USER={user_id} STACK={stack.name}
   make tail STACK={stack.name}
-  make forget USER={user_id} STACK={stack.name} FORCE=1
-
-Let the API throttle, fail, refuse the key, answer nothing, or have more users:
-
-  make partoo ANSWER=429
-  make partoo ANSWER=500 CALLS=10
-  make partoo ANSWER=401
-  make partoo ANSWER=lost
-  make partoo ADD=5
-
-Stop all calls to the API, start them again, and move failed messages to the request queue:
-
   make pause STACK={stack.name}
   make resume STACK={stack.name}
-  make redrive STACK={stack.name}
+
+Let the API throttle (500: fail, 401: refuse the key, lost: answer nothing), or have more users:
+
+  make partoo ANSWER=429 CALLS=10
+  make partoo ADD=5
 
 Fake Partoo server:   {environment.partoo_base_url}
 Logs:                 {environment.aws.logs}

@@ -4,15 +4,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from local.aws import REPOSITORY, LocalAws, clean_environment
-from local.errors import NotInstalledError
 from local.processes import run
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ SAM = REPOSITORY / ".venv/sam/bin/sam"
 _FUNCTIONS_PYTHON = REPOSITORY / ".venv/aws/bin/python"
 # `make setup` downloads the layer's packages.
 _WHEELS = REPOSITORY / ".venv/layer/wheels"
-_REFUSED_TYPE = "AWS::SecretsManager::ResourcePolicy"
 _BATCHES = {"sns:Publish": "sns:PublishBatch", "sqs:SendMessage": "sqs:SendMessageBatch"}
 
 
@@ -60,8 +58,7 @@ class DeployedStack:
 def build(directory: Path, *, logs: Path) -> Path:
     """Build functions and layer in `directory`; returns the built template.
 
-    A later build in the same directory builds only what has changed. Raises ProcessFailedError,
-    NotInstalledError.
+    A later build in the same directory builds only what has changed. Raises ProcessFailedError.
     """
     build_dir = directory / "build"
     sam(
@@ -83,13 +80,14 @@ def deploy(
 ) -> DeployedStack:
     """Deploy a built template as a new stack, and put the API key into its secret.
 
-    Raises ProcessFailedError with the end of `sam deploy`'s output, NotInstalledError.
+    Raises ProcessFailedError with the end of `sam deploy`'s output.
     """
     # Values in a file need no quoting.
     overrides = aws.logs / f"{name}-parameters.yaml"
     overrides.write_text(yaml.safe_dump(dict(parameters)))
     document = yaml.safe_load(template.read_text(encoding="utf-8"))
-    secret_policies = _take_secret_policies(document)
+    # The local CloudFormation refuses a secret's policy.
+    policy = document["Resources"].pop("ApiKeySecretPolicy")["Properties"]
     # In the same folder, because its paths are relative. Other processes may deploy from it, too.
     local_template = template.with_name(f"{name}-{os.getpid()}.yaml")
     local_template.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -112,12 +110,11 @@ def deploy(
     )
     secrets = aws.client("secretsmanager")
     secrets.put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=api_key)
-    for policy in secret_policies:
-        secrets.put_resource_policy(
-            SecretId=outputs["ApiKeySecretArn"],
-            ResourcePolicy=json.dumps(policy["ResourcePolicy"]),
-            BlockPublicPolicy=policy["BlockPublicPolicy"],
-        )
+    secrets.put_resource_policy(
+        SecretId=outputs["ApiKeySecretArn"],
+        ResourcePolicy=json.dumps(policy["ResourcePolicy"]),
+        BlockPublicPolicy=policy["BlockPublicPolicy"],
+    )
     # RequestQueueUrl is the field request_queue_url.
     named = {re.sub("(?<!^)(?=[A-Z])", "_", key).lower(): each for key, each in outputs.items()}
     results_queue_url = subscribe_queue(aws, f"{name}-results", outputs["ResultTopicArn"])
@@ -136,54 +133,34 @@ def reconfigure(aws: LocalAws, function: str, **settings: object) -> None:
         client.update_alias(FunctionName=name, Name=alias, FunctionVersion=version)
 
 
-def _take_secret_policies(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Remove the secrets' policies, which the local CloudFormation refuses, and return them."""
-    resources = document["Resources"]
-    names = [name for name, each in resources.items() if each["Type"] == _REFUSED_TYPE]
-    return [resources.pop(name)["Properties"] for name in names]
-
-
 def _translate_permissions(aws: LocalAws, stack_name: str) -> None:
     """Add the batch actions that the local AWS checks; AWS checks the single action instead."""
     iam, cloudformation = aws.client("iam"), aws.client("cloudformation")
     resources = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
-    roles = [
-        each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::IAM::Role"
-    ]
-    for role in roles:
-        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    for role in resources:
+        if role["ResourceType"] != "AWS::IAM::Role":
+            continue
+        name = role["PhysicalResourceId"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            own = {"RoleName": name, "PolicyName": policy}
+            document = iam.get_role_policy(**own)["PolicyDocument"]
             for statement in document["Statement"]:
                 actions = statement["Action"]
                 actions = [actions] if isinstance(actions, str) else actions
-                statement["Action"] = [
-                    *actions,
-                    *(_BATCHES[each] for each in actions if each in _BATCHES),
-                ]
-            iam.put_role_policy(
-                RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document)
-            )
+                batches = [_BATCHES[each] for each in actions if each in _BATCHES]
+                statement["Action"] = [*actions, *batches]
+            iam.put_role_policy(**own, PolicyDocument=json.dumps(document))
 
 
-def subscribe_queue(
-    aws: LocalAws,
-    name: str,
-    topic_arn: str,
-    filter_policy: Mapping[str, Sequence[str]] | None = None,
-) -> str:
-    """Subscribe a new queue to a topic; returns the queue's URL."""
-    sqs = aws.client("sqs")
-    queue_url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
-    subscribe(sqs, aws.client("sns"), queue_url, topic_arn, filter_policy)
+def subscribe_queue(aws: LocalAws, name: str, topic_arn: str, **attributes: str) -> str:
+    """Subscribe a new queue to a topic, with these attributes; returns the queue's URL."""
+    queue_url: str = aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    subscribe(aws.client("sqs"), aws.client("sns"), queue_url, topic_arn, **attributes)
     return queue_url
 
 
 def subscribe(
-    sqs: "SQSClient",
-    sns: "SNSClient",
-    queue_url: str,
-    topic_arn: str,
-    filter_policy: Mapping[str, Sequence[str]] | None = None,
+    sqs: "SQSClient", sns: "SNSClient", queue_url: str, topic_arn: str, **attributes: str
 ) -> str:
     """Subscribe a queue to a topic; returns the subscription's ARN.
 
@@ -200,12 +177,11 @@ def subscribe(
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
-    filtered = {} if filter_policy is None else {"FilterPolicy": json.dumps(filter_policy)}
     return sns.subscribe(
         TopicArn=topic_arn,
         Protocol="sqs",
         Endpoint=queue_arn,
-        Attributes={"RawMessageDelivery": "true", **filtered},
+        Attributes={"RawMessageDelivery": "true", **attributes},
         ReturnSubscriptionArn=True,
     )["SubscriptionArn"]
 
@@ -213,10 +189,8 @@ def subscribe(
 def sam(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
     """Run sam in the repository's root.
 
-    Raises ProcessFailedError with the end of its output, NotInstalledError.
+    Raises ProcessFailedError with the end of its output.
     """
-    if not SAM.exists():
-        raise NotInstalledError(SAM)
     # The build of the layer must find this environment's pip first.
     path = os.pathsep.join([str(SAM.parent), environment["PATH"]])
     # sam and pip do not delete their temporary files when they are interrupted.

@@ -1,12 +1,10 @@
 """Runs a command in a pseudo-terminal, for pictures and tests."""
 
 import codecs
-import fcntl
 import os
 import pty
 import re
 import select
-import struct
 import subprocess
 import termios
 import threading
@@ -33,19 +31,15 @@ class Terminal:
         self.printed = ""
         self._open = True
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        termios.tcsetwinsize(slave, (rows, columns))
         # These would hide the terminal's own size.
         inherited = {name: value for name, value in environment.items() if name not in _SIZE}
         self.process = subprocess.Popen(
             command,
             cwd=directory,
             env={**inherited, "TERM": "xterm-256color"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
             # It must be the controlling one, whose Ctrl-C and end send signals.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509
         )
         os.close(slave)
         self._reader = threading.Thread(target=self._read)
@@ -86,8 +80,11 @@ class Terminal:
         """Return what the terminal shows without colours."""
         return re.sub(r"\x1b\[[\d;]*m", "", self.screen())
 
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+    def interrupt(self) -> None:
+        """Press Ctrl-C unless the command has ended."""
+        if self.process.poll() is None:
+            with suppress(OSError):
+                os.write(self._master, b"\x03")
 
     def hang_up(self) -> None:
         """Close the terminal, as if its window were closed."""
@@ -97,13 +94,10 @@ class Terminal:
         with suppress(OSError):
             os.close(self._master)
 
-    def drain(self) -> None:
-        """Read the rest of what an ended command has printed."""
-        self._reader.join()
-
-    def end(self, seconds: float = 30.0) -> int:
-        """Wait for the end of the command; returns its exit code."""
-        return self.process.wait(seconds)
+    def end(self, seconds: float = 30.0) -> None:
+        """Wait for the end of the command, and for what it has printed."""
+        self.process.wait(seconds)
+        self._reader.join(seconds)
 
     def _read(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -127,8 +121,6 @@ def running_terminal(
     try:
         yield terminal
     finally:
-        if terminal.process.poll() is None:
-            with suppress(OSError):
-                terminal.type("\x03")
+        terminal.interrupt()
         terminal.end()
         terminal.hang_up()

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,11 +26,9 @@ from local.errors import CommandError
 from local.rows import plain_console
 from local.stack import SAM
 from ops import doctor
+from ops.checks.calls import read_secret
 from ops.checks.events import fault_of_path
-from ops.checks.key import read_secret
-from ops.deployed import Deployed, explained, find_stack
-
-_SHOWN_PATHS = 10
+from ops.deployed import Deployed, explained, find_stack, read_stack
 
 Ask = Callable[[str], str]
 """Asks a person; an empty answer means later."""
@@ -58,18 +57,18 @@ def main(environment: str) -> int:
     os.environ["AWS_DEFAULT_REGION"] = region
     with explained("Reading the account"):
         account = boto3.client("sts").get_caller_identity()["Account"]
-        known = _parameters_of(settings.stack_name)
+        known = read_stack(settings.stack_name)
     plain_console().print(f"Deploying {settings.stack_name} to account {account}, {region}.")
-    parameters = dict(settings.parameters) | ask_for_parameters(settings, known, ask)
+    parameters = dict(settings.parameters) | ask_for_parameters(
+        settings, known.parameters if known else {}, ask
+    )
     _run("make", "build")
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overrides:
         # Values in a file need no quoting.
         yaml.safe_dump(parameters, overrides)
         overrides.flush()
-        _run(
-            *(str(SAM), "deploy", "--config-env", environment),
-            *("--parameter-overrides", f"file://{overrides.name}"),
-        )
+        values = ("--parameter-overrides", f"file://{overrides.name}")
+        _run(str(SAM), "deploy", "--config-env", environment, *values)
     deployed = find_stack(settings.stack_name)
     with explained("Reading the secret"):
         offer_key(boto3.client("secretsmanager"), deployed, ask_secretly)
@@ -78,15 +77,12 @@ def main(environment: str) -> int:
 
 def read_settings(path: Path, environment: str) -> Settings:
     """Read one environment; raises CommandError."""
-    environments = {
-        name: each["deploy"]["parameters"]
-        for name, each in tomllib.loads(path.read_text(encoding="utf-8")).items()
-        if isinstance(each, dict) and "deploy" in each
-    }
-    if environment not in environments:
-        known = ", ".join(environments)
-        raise CommandError(f"samconfig.toml has no ENV={environment!a}, but these: {known}.")
-    found = environments[environment]
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    known = [name for name, each in tables.items() if name not in ("version", "default")]
+    if environment not in known:
+        text = f"samconfig.toml has no ENV={environment!a}, but these: {', '.join(known)}."
+        raise CommandError(text)
+    found = tables[environment]["deploy"]["parameters"]
     overrides = found.get("parameter_overrides", [])
     pairs = shlex.split(overrides) if isinstance(overrides, str) else overrides
     parameters = dict(pair.split("=", 1) for pair in pairs)
@@ -102,18 +98,12 @@ def refuse_user_id_path(parameters: Mapping[str, str]) -> None:
 
 def refuse_uncommitted(folder: Path) -> None:
     """Raise CommandError unless all files are committed."""
-    done = subprocess.run(
-        ["git", "status", "--porcelain"],  # noqa: S607  # whichever git made the clone
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "status", "--porcelain"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CommandError(f"Production needs a git repository: {done.stderr.strip()}")
-    if done.stdout:
-        shown = "".join(f"\n  {path}" for path in done.stdout.splitlines()[:_SHOWN_PATHS])
-        raise CommandError(f"Commit first, production takes committed files only:{shown}")
+    if paths := textwrap.indent(done.stdout, "  ").rstrip():
+        raise CommandError(f"Commit first, production takes committed files only:\n{paths}")
 
 
 def ask_for_parameters(settings: Settings, known: Mapping[str, str], ask: Ask) -> dict[str, str]:
@@ -141,16 +131,6 @@ def offer_key(client: Any, deployed: Deployed, ask_secretly: Ask) -> None:
 def _asking(prompt: Callable[[str], str]) -> Ask:
     """Return the prompt, or one that answers nothing if there is no terminal."""
     return (lambda question: prompt(question).strip()) if sys.stdin.isatty() else (lambda _: "")
-
-
-def _parameters_of(stack_name: str) -> dict[str, str]:
-    try:
-        (stack,) = boto3.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        return {}
-    return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
 
 
 def _run(*command: str) -> None:

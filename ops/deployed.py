@@ -5,12 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from local.errors import CommandError
 
@@ -44,20 +39,23 @@ def find_stack(name: str) -> Deployed:
     """Read a stack from CloudFormation; raises CommandError."""
     named(name, "STACK")
     with explained(f"Looking for {name}"):
-        try:
-            cloudformation = boto3.client("cloudformation")
-        except ValueError as error:
-            # botocore raises it for an AWS_ENDPOINT_URL that is not a URL.
-            raise CommandError(f"Looking for {name} failed: {error}") from error
-        try:
-            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
-                raise
+        found = read_stack(name)
+        if found is None:
+            region = boto3.Session().region_name
             raise CommandError(
-                f"There is no stack {name} in {cloudformation.meta.region_name}: "
-                f"{error.response['Error']['Message']}. Set another one with STACK=name."
-            ) from error
+                f"There is no stack {name} in {region}: set another with STACK=name."
+            )
+    return found
+
+
+def read_stack(name: str) -> Deployed | None:
+    """Read a stack from CloudFormation; returns None if it does not exist."""
+    try:
+        (stack,) = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        return None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
     parameters = {
         each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])
@@ -70,10 +68,11 @@ def explained(step: str) -> Iterator[None]:
     """Turn errors of the SDK into a CommandError that names the step which failed."""
     try:
         yield
-    except (NoCredentialsError, PartialCredentialsError) as error:
+    except NoCredentialsError as error:
         raise CommandError(
             f"There are no AWS credentials ({error}): export AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY; for `make local`, the lines that it prints."
         ) from error
-    except (BotoCoreError, ClientError) as error:
+    # botocore raises ValueError for an AWS_ENDPOINT_URL that is not a URL.
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise CommandError(f"{step} failed: {error}") from error

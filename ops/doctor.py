@@ -1,13 +1,14 @@
 """`make doctor`: look a deployed stack over. It changes nothing and sends no e-mail."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.rows import plain_console
-from ops.checks import events, functions, key, notifications, protection, queues, state
-from ops.checks.stack import Finding, Findings, Stack, Verdict, look, refused
+from ops.checks import calls, events, protection, resources
+from ops.checks.stack import Findings, Stack, Verdict, look, refused
 from ops.deployed import find_stack
 
 _COLOURS = {Verdict.OK: "green", Verdict.LOOK: "yellow", Verdict.WRONG: "red"}
@@ -18,10 +19,9 @@ def main(stack: str, event: str = "") -> int:
 
     `event`: path of an event of the CRM, in place of a made-up one.
     """
-    console = plain_console()
-    found = []
+    console, found = plain_console(), set[Verdict]()
     for each in examine(Stack(find_stack(stack)), event):
-        found.append(each.verdict)
+        found.add(each.verdict)
         line = f"{each.verdict:<6}{each.subject}: {each.text}"
         console.print(line, style=_COLOURS[each.verdict])
     return int(Verdict.WRONG in found)
@@ -29,8 +29,8 @@ def main(stack: str, event: str = "") -> int:
 
 def examine(stack: Stack, event: str = "") -> Findings:
     """Yield all findings; a call that AWS refuses is one of them."""
-    yield from _attempt("account", state.account, stack)
-    yield from state.stack_state(stack)
+    yield from _attempt("account", calls.account, stack)
+    yield from _attempt("stack", calls.stack_state, stack)
     if not stack.deployed.outputs:
         # The first deployment failed.
         return
@@ -38,16 +38,16 @@ def examine(stack: Stack, event: str = "") -> Findings:
     stack.deployed.output("TableName")
     sample = events.sample(event, stack.deployed.parameters)
     checks: dict[str, Callable[[Stack], Findings]] = {
-        "pause": state.pause,
-        "API key": key.key,
-        "event sources": functions.event_sources,
-        "live version": functions.live_version,
-        "schedules": functions.schedules,
-        "queues": queues.waiting,
-        "dead letters": queues.dead_letters,
-        "alarms": notifications.alarms,
-        "alarm topic": notifications.alarm_subscribers,
-        "result topic": notifications.result_subscribers,
+        "pause": calls.pause,
+        "API key": calls.key,
+        "event sources": resources.event_sources,
+        "live version": resources.live_version,
+        "schedules": resources.schedules,
+        "queues": resources.waiting,
+        "dead letters": resources.dead_letters,
+        "alarms": resources.alarms,
+        "alarm topic": partial(resources.subscribers, of="Alarm"),
+        "result topic": partial(resources.subscribers, of="Result"),
         "rule": partial(events.rule, event=sample),
         "UserIdPath": partial(events.user_id_path, event=sample),
         "encryption": protection.storage,
@@ -57,12 +57,14 @@ def examine(stack: Stack, event: str = "") -> Findings:
         yield from _attempt(subject, check, stack)
 
 
-def _attempt(subject: str, check: Callable[[Stack], Findings], stack: Stack) -> list[Finding]:
-    found: list[Finding] = []
+def _attempt(subject: str, check: Callable[[Stack], Findings], stack: Stack) -> Findings:
+    has_faults = False
     try:
-        found.extend(check(stack))
+        for each in check(stack):
+            has_faults |= each.verdict is not Verdict.OK
+            if each.verdict is not Verdict.OK or not has_faults:
+                yield replace(each, subject=each.subject or subject)
     except (BotoCoreError, ClientError) as error:
-        found.append(refused(subject, error))
+        yield replace(refused(error), subject=subject)
     except KeyError as error:
-        found.append(look(subject, f"not checked, the stack of another version lacks {error}"))
-    return found
+        yield look(f"not checked, the stack of another version lacks {error}", subject)

@@ -4,13 +4,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ClientError
 
+from invitations.ledger import CLOCK_SKEW_SECONDS
+from invitations.results import iso
 from local.errors import CommandError
 from local.rows import plain_console
 from ops.deployed import explained, find_stack, named
-from ops.known import CLOCK_SKEW_SECONDS, partition_key
-from ops.status import iso
+from ops.status import partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -24,18 +24,16 @@ subscribers of the results keep their copies; docs/security.md says for how long
 
 def main(user_id: str, stack: str, force: str = "") -> int:
     """Delete the user's items; deletes an active window only if `force` is 1."""
-    console = plain_console()
     named(user_id, "USER")
-    deployed = find_stack(stack)
-    table_name = deployed.output("TableName")
+    table_name, console = find_stack(stack).output("TableName"), plain_console()
     with explained(f"Deleting the items of {user_id} in {stack}, or some of them,"):
         client = boto3.client("dynamodb")
         deleted = forget(client, table_name, user_id, now=time.time(), force=force == "1")
-    if not deleted:
+    if deleted:
+        console.print(f"Items of {user_id} deleted in {stack}: {deleted}.")
+        console.print(_WARNING.strip())
+    else:
         console.print(f"Nothing is known of {user_id} in {stack}.")
-        return 0
-    console.print(f"Items of {user_id} deleted in {stack}: {deleted}.")
-    console.print(_WARNING.strip())
     return 0
 
 
@@ -47,27 +45,6 @@ def forget(
     The `USER` item goes first, on the condition that its window is over, so that a claim made in
     the meantime keeps its window. Raises CommandError for a window that is active.
     """
-    deleted = _delete_user_item(client, table_name, user_id, now=now, force=force)
-    pages = client.get_paginator("query").paginate(
-        TableName=table_name,
-        # Without the USER item: a function may have written it again with a new window.
-        KeyConditionExpression="pk = :pk AND begins_with(sk, :request)",
-        ExpressionAttributeValues={
-            ":pk": partition_key(user_id),
-            ":request": {"S": "REQUEST#"},
-        },
-        ProjectionExpression="pk, sk",
-        ConsistentRead=True,
-    )
-    for key in [item for page in pages for item in page["Items"]]:
-        client.delete_item(TableName=table_name, Key=key)
-        deleted += 1
-    return deleted
-
-
-def _delete_user_item(
-    client: "DynamoDBClient", table_name: str, user_id: str, *, now: float, force: bool
-) -> int:
     condition: dict[str, Any] = {
         "ConditionExpression": "attribute_not_exists(window_ends_at) OR window_ends_at <= :over",
         "ExpressionAttributeValues": {":over": {"N": f"{now - CLOCK_SKEW_SECONDS:.3f}"}},
@@ -80,13 +57,22 @@ def _delete_user_item(
             ReturnValues="ALL_OLD",
             **({} if force else condition),
         )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
+    except client.exceptions.ConditionalCheckFailedException as error:
         item: Any = error.response.get("Item", {})
         ends_at = iso(float(item["window_ends_at"]["N"]))
         raise CommandError(
             f"Nothing was deleted: the window of {user_id} is active until {ends_at}, and without "
             "it the next request would send a second e-mail. FORCE=1 deletes all the same."
         ) from error
-    return int("Attributes" in answer)
+    pages = client.get_paginator("query").paginate(
+        TableName=table_name,
+        # Without the USER item: a function may have written it again with a new window.
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :request)",
+        ExpressionAttributeValues={":pk": partition_key(user_id), ":request": {"S": "REQUEST#"}},
+        ProjectionExpression="pk, sk",
+        ConsistentRead=True,
+    )
+    keys = [item for page in pages for item in page["Items"]]
+    for key in keys:
+        client.delete_item(TableName=table_name, Key=key)
+    return len(keys) + ("Attributes" in answer)

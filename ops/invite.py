@@ -12,19 +12,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import boto3
-import jsonschema
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws import REPOSITORY
+from invitations.requests import read_user_id
+from invitations.shapes import FieldError
 from local.errors import CommandError
 from local.rows import plain_console, print_row
 from ops.deployed import explained, find_stack, named
-from ops.known import Result, read_user
+from ops.status import Result, read_user
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-_SCHEMA = REPOSITORY / "schemas/request-1.1.json"
 _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 _LABEL_WIDTHS = (21, 0)
@@ -33,8 +32,7 @@ _SHOWN = ("status", "reason", "detail", "occurred_at", "window_ends_at", "invita
 
 def main(user_id: str, stack: str) -> int:
     """Send the request and print its result; returns 0 once the request is on the queue."""
-    console = plain_console()
-    request = compose(named(user_id, "USER"))
+    console, request = plain_console(), compose(named(user_id, "USER"))
     deployed = find_stack(stack)
     queue_url, table_name = deployed.output("RequestQueueUrl"), deployed.output("TableName")
     with explained(f"Putting the request on the queue of {stack}"):
@@ -60,17 +58,11 @@ def main(user_id: str, stack: str) -> int:
 
 
 def compose(user_id: str) -> dict[str, str]:
-    """Return a new request; raises CommandError if the request schema refuses it."""
-    request = {"user_id": user_id.strip(), "request_id": str(uuid.uuid4())}
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    """Return a new request; raises CommandError for a user id that the functions refuse."""
     try:
-        jsonschema.validate(request, schema)
-    except jsonschema.ValidationError as error:
-        raise CommandError(
-            f"USER={user_id!a} is not a user id: it needs 1 to 128 characters, none of them "
-            "invisible, and must not be . or .."
-        ) from error
-    return request
+        return {"user_id": read_user_id(user_id), "request_id": str(uuid.uuid4())}
+    except FieldError as error:
+        raise CommandError(f"USER={user_id!a} is not a user id: {error.detail}") from error
 
 
 def _wait_for_result(
@@ -79,8 +71,7 @@ def _wait_for_result(
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         known = read_user(client, table_name, request["user_id"])
-        result = None if known is None else known.result_of(request["request_id"])
-        if result is not None:
+        if known and (result := known.result_of(request["request_id"])):
             return result
         time.sleep(_POLL_SECONDS)
     return None

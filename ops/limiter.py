@@ -8,8 +8,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
@@ -45,7 +43,7 @@ def pause(client: "DynamoDBClient", table_name: str) -> None:
         UpdateExpression=(
             "SET paused_until = :never, pause_reason = :operator, revision = :revision"
         ),
-        ExpressionAttributeValues={":never": {"N": _NEVER}, **_operator(), **_revision()},
+        ExpressionAttributeValues=_values(never=_NEVER),
     )
 
 
@@ -63,23 +61,14 @@ def resume(client: "DynamoDBClient", table_name: str, now: float) -> bool:
                 "bulk_line_at = :zero, revision = :revision REMOVE pause_reason, probe_until"
             ),
             ConditionExpression="pause_reason = :operator",
-            ExpressionAttributeValues={
-                ":now": {"N": f"{now:.3f}"},
-                ":zero": {"N": "0"},
-                **_operator(),
-                **_revision(),
-            },
+            ExpressionAttributeValues=_values(now=f"{now:.3f}", zero="0"),
         )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
+    except client.exceptions.ConditionalCheckFailedException:
         return False
     return True
 
 
-def _operator() -> dict[str, Any]:
-    return {":operator": {"S": "operator"}}
-
-
-def _revision() -> dict[str, Any]:
-    return {":revision": {"S": str(uuid.uuid4())}}
+def _values(**numbers: str) -> Any:
+    """Return these values, the pause's reason and a new revision."""
+    texts = {":operator": {"S": "operator"}, ":revision": {"S": str(uuid.uuid4())}}
+    return {f":{name}": {"N": number} for name, number in numbers.items()} | texts

@@ -14,8 +14,8 @@ minutes. make resume STACK={stack} ends the pause."""
 
 def main(stack: str) -> int:
     """Pause the stack; a second pause changes nothing."""
-    deployed = find_stack(stack)
+    table_name = find_stack(stack).output("TableName")
     with explained(f"Pausing {stack}"):
-        pause(boto3.client("dynamodb"), deployed.output("TableName"))
+        pause(boto3.client("dynamodb"), table_name)
     plain_console().print(_NOTICE.strip().format(stack=stack))
     return 0

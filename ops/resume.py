@@ -16,11 +16,9 @@ within 15 minutes."""
 
 def main(stack: str) -> int:
     """End the stack's pause, or print that there is none; returns 0 in both cases."""
-    deployed = find_stack(stack)
+    table_name = find_stack(stack).output("TableName")
     with explained(f"Resuming {stack}"):
-        resumed = resume(boto3.client("dynamodb"), deployed.output("TableName"), time.time())
-    if resumed:
-        plain_console().print(_NOTICE.strip().format(stack=stack))
-    else:
-        plain_console().print(f"Nothing is paused by an operator in {stack}.")
+        resumed = resume(boto3.client("dynamodb"), table_name, time.time())
+    text = _NOTICE.strip() if resumed else "Nothing is paused by an operator in {stack}."
+    plain_console().print(text.format(stack=stack))
     return 0

@@ -2,9 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import boto3
@@ -19,33 +18,29 @@ from ops.deployed import explained, find_stack
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 # Time, status, reason, request or sweep, user or counts.
 _WIDTHS = (24, 12, 18, 36, 0)
-_WAIT_SECONDS = 20
-# A queue that outlives its command must not collect personal data for long.
-_ATTRIBUTES: "Mapping[QueueAttributeNameType, str]" = {
-    "MessageRetentionPeriod": "300",
-    "SqsManagedSseEnabled": "true",
-}
+_HEAD = ("time (UTC)", "status", "reason", "request, sweep", "user, counts")
 _LONGEST_NAME = 80
 
 
 def main(stack: str) -> int:
     """Print each message that the topic publishes; returns 0 on Ctrl-C and SIGTERM."""
-    console = plain_console()
-    deployed = find_stack(stack)
-    topic_arn = deployed.output("ResultTopicArn")
+    console, topic_arn = plain_console(), find_stack(stack).output("ResultTopicArn")
     with explained(f"Following {stack}"):
         sqs, sns = boto3.client("sqs"), boto3.client("sns")
         with suppress(KeyboardInterrupt), temporary_queue(sqs, sns, topic_arn, stack) as queue_url:
             console.print(f"Results and sweeps of {stack} from now on; Ctrl-C ends the command.")
-            print_row(
-                console, _WIDTHS, "time (UTC)", "status", "reason", "request, sweep", "user, counts"
-            )
-            for body in _bodies(sqs, queue_url):
-                print_row(console, _WIDTHS, *row(body))
+            print_row(console, _WIDTHS, *_HEAD)
+            while True:
+                answer = sqs.receive_message(
+                    QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=20
+                )
+                for message in answer.get("Messages", []):
+                    print_row(console, _WIDTHS, *row(message["Body"]))
+                    handle = message["ReceiptHandle"]
+                    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=handle)
     return 0
 
 
@@ -58,29 +53,28 @@ def temporary_queue(
     Raises CommandError if the queue or the subscription cannot be deleted.
     """
     name = f"{stack}-tail-"[: _LONGEST_NAME - 32] + uuid.uuid4().hex
-    made: list[tuple[str, Callable[[], object]]] = []
+    made = ExitStack()
     try:
-        # A signal between creation and assignment would leave the resource behind.
+        # A signal between creation and callback would leave the resource behind.
         with uninterrupted():
-            queue_url = sqs.create_queue(QueueName=name, Attributes=_ATTRIBUTES)["QueueUrl"]
-            made.append((queue_url, partial(sqs.delete_queue, QueueUrl=queue_url)))
+            # A queue that outlives its command must not collect personal data for long.
+            queue_url = sqs.create_queue(
+                QueueName=name,
+                Attributes={"MessageRetentionPeriod": "300", "SqsManagedSseEnabled": "true"},
+            )["QueueUrl"]
+            made.callback(sqs.delete_queue, QueueUrl=queue_url)
             subscription = subscribe(sqs, sns, queue_url, topic_arn)
-            made.append((subscription, partial(sns.unsubscribe, SubscriptionArn=subscription)))
+            made.callback(sns.unsubscribe, SubscriptionArn=subscription)
         yield queue_url
     finally:
         with uninterrupted():
-            _remove(made)
-
-
-def _remove(made: list[tuple[str, Callable[[], object]]]) -> None:
-    try:
-        while made:
-            _, delete = made[-1]
-            delete()
-            made.pop()
-    except (BotoCoreError, ClientError) as error:
-        left = " and ".join(name for name, _ in made)
-        raise CommandError(f"Delete {left} by hand, the command could not: {error}") from error
+            try:
+                made.close()
+            except (BotoCoreError, ClientError) as error:
+                left = f"the queue {name} and its subscription to {topic_arn}"
+                raise CommandError(
+                    f"Delete {left} by hand, the command could not: {error}"
+                ) from error
 
 
 def row(body: str) -> list[str]:
@@ -98,13 +92,3 @@ def row(body: str) -> list[str]:
     else:
         cells += [document.get("request_id"), document.get("user_id")]
     return [str(cell or "") for cell in cells]
-
-
-def _bodies(sqs: "SQSClient", queue_url: str) -> Iterator[str]:
-    while True:
-        answer = sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=_WAIT_SECONDS
-        )
-        for message in answer.get("Messages", []):
-            yield message["Body"]
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])

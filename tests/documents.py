@@ -1,9 +1,13 @@
-"""The documents, and the shell commands and headings in them."""
+"""The documents, the shell commands and headings in them, and the published schemas."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from jsonschema import Draft202012Validator, FormatChecker
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = sorted([*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").rglob("*.md")])
@@ -15,8 +19,18 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
-_INLINE = re.compile(r"`([^`]+)`")
-_NEEDS_AWS = "# (needs AWS)"
+
+
+def text_of(path: Path | str) -> str:
+    return (REPOSITORY / path).read_text(encoding="utf-8")
+
+
+@cache
+def schema(name: str) -> Draft202012Validator:
+    """The validator of what is published as `request`, `result` or `sweep`."""
+    document = json.loads(text_of(f"schemas/{name}-1.1.json"))
+    Draft202012Validator.check_schema(document)
+    return Draft202012Validator(document, format_checker=FormatChecker())
 
 
 @dataclass(frozen=True)
@@ -28,58 +42,43 @@ class Command:
 
     @property
     def needs_aws(self) -> bool:
-        return self.text.endswith(_NEEDS_AWS)
+        return self.text.endswith("# (needs AWS)")
 
     @property
     def tool(self) -> str:
         return self.text.split()[0]
 
 
+def blocks(path: Path | str) -> list[tuple[str, str]]:
+    """The language and the text of each block of a document."""
+    return [(block["language"], block["text"]) for block in _BLOCK.finditer(text_of(path))]
+
+
 def commands() -> list[Command]:
     return [
         Command(str(path.relative_to(REPOSITORY)), line.strip())
         for path in DOCS
-        for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
-        if block["language"] == "sh"
-        for line in block["text"].splitlines()
+        for language, text in blocks(path)
+        if language == "sh"
+        for line in text.splitlines()
     ]
+
+
+def inline_code(path: Path) -> list[str]:
+    """What stands between backticks in the text."""
+    return re.findall(r"`([^`]+)`", _BLOCK.sub("", text_of(path)))
 
 
 def key_policy(**names: str) -> str:
     """The policy of a KMS key in docs/security.md, with these in place of its capitals."""
-    text = (REPOSITORY / "docs/security.md").read_text(encoding="utf-8")
-    (policy,) = [each["text"] for each in _BLOCK.finditer(text) if each["language"] == "json"]
+    (policy,) = [text for language, text in blocks("docs/security.md") if language == "json"]
     return re.sub("|".join(names), lambda name: names[name[0]], policy)
 
 
-def blocks_without_language() -> list[str]:
-    """Blocks that do not say what they are in: shell commands could hide there."""
-    return [
-        block["text"]
-        for path in DOCS
-        for block in _BLOCK.finditer(path.read_text(encoding="utf-8"))
-        if block["language"] not in ("json", "sh")
-    ]
-
-
-def inline_code() -> list[str]:
-    """What stands between backticks in the text."""
-    texts = (_BLOCK.sub("", path.read_text(encoding="utf-8")) for path in DOCS)
-    return [code for text in texts for code in _INLINE.findall(text)]
-
-
-def make_targets(path: Path) -> set[str]:
-    """Targets of make in a document's blocks and inline code."""
-    text = path.read_text(encoding="utf-8")
-    lines = [line for block in _BLOCK.finditer(text) for line in block["text"].splitlines()]
-    codes = [*lines, *_INLINE.findall(_BLOCK.sub("", text))]
-    return {code.split()[1] for code in codes if code.strip().startswith("make ")}
-
-
-def headings(document: str) -> Iterator[tuple[str, str]]:
+def headings(path: str) -> Iterator[tuple[str, str]]:
     """Each heading of the third level, and that of the second level above it."""
     above = ""
-    for line in (REPOSITORY / "docs" / document).read_text(encoding="utf-8").splitlines():
+    for line in text_of(path).splitlines():
         if line.startswith("## "):
             above = line.removeprefix("## ")
         if line.startswith("### "):

@@ -5,7 +5,6 @@ The clients of SQS, SNS and Secrets Manager, the table and the API are fakes; ev
 contract suites hold the table against DynamoDB.
 """
 
-import base64
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,13 +76,15 @@ class Steps(Protocol):
 
 
 @contextmanager
-def step(steps: Steps, name: str, error: Exception) -> Iterator[None]:
+def step(steps: Steps, name: str, error: BaseException | None = None) -> Iterator[None]:
+    """Take a step, which raises `error` when it fails; boto3's when there is none."""
     try:
         steps.before(name)
         yield
         steps.after(name)
     except FaultError as fault:
-        raise error from fault
+        down = ClientError({"Error": {"Code": "Down", "Message": "the fake is down"}}, name)
+        raise error or down from fault
 
 
 class FakeTable(InMemoryTable):
@@ -94,39 +95,18 @@ class FakeTable(InMemoryTable):
         self._steps = steps
 
     def read(self, keys: Sequence[Key]) -> list[Item]:
-        with step(self._steps, _name_of_read(keys), _table_is_down()):
+        kinds = {"LIMITER": "read_limiter", "USER": "read_user"}
+        name = "read" if len(keys) != 1 else kinds.get(keys[0][1], "read_ending")
+        with self._step(name):
             return super().read(keys)
 
     def write(self, key: Key, item: Item, seen: Item) -> Item:
-        with step(self._steps, _name_of_write(key, item), _table_is_down()):
+        of_user = "claim" if item.get("claim_id") else "end_claim"
+        with self._step({"LIMITER": "limiter", "USER": of_user}.get(key[1], "save")):
             return super().write(key, item, seen)
 
-
-def _name_of_read(keys: Sequence[Key]) -> str:
-    if len(keys) > 1:
-        return "table.read"
-    sort_key = keys[0][1]
-    if sort_key == "LIMITER":
-        return "table.read_limiter"
-    return "table.read_user" if sort_key == "USER" else "table.read_ending"
-
-
-def _name_of_write(key: Key, item: Item) -> str:
-    if key[1] == "LIMITER":
-        return "table.limiter"
-    if key[1] == "USER":
-        return "table.claim" if item.get("claim_id") else "table.end_claim"
-    return "table.save"
-
-
-def _table_is_down() -> TableUnavailableError:
-    return TableUnavailableError("the fake table is down")
-
-
-def _client_error(operation: str) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": "ServiceUnavailable", "Message": "the fake is down"}}, operation
-    )
+    def _step(self, name: str) -> Any:
+        return step(self._steps, f"table.{name}", TableUnavailableError("the fake table is down"))
 
 
 @dataclass(frozen=True)
@@ -152,8 +132,8 @@ class StoredMessage:
         text: str = self.attributes[name]["StringValue"]
         return text
 
-    def received(self, received_at: float, receive_count: int = 1) -> Message:
-        """The message, as the function reads it from the record that Lambda makes of it."""
+    def record(self, received_at: float, receive_count: int = 1) -> dict[str, Any]:
+        """The record that Lambda makes of it."""
         attributes = {
             "ApproximateReceiveCount": str(receive_count),
             "SentTimestamp": str(round(self.sent_at * 1000)),
@@ -161,102 +141,26 @@ class StoredMessage:
         }
         if self.trace_header is not None:
             attributes["AWSTraceHeader"] = self.trace_header
-        record = {
+        return {
             "messageId": self.message_id,
             "body": self.body,
             "attributes": attributes,
             "messageAttributes": {
-                name: _as_received(each) for name, each in self.attributes.items()
+                name: {"dataType": each["DataType"], "stringValue": each["StringValue"]}
+                for name, each in self.attributes.items()
             },
             "eventSource": "aws:sqs",
-            "eventSourceARN": queue_arn(self.queue),
+            "eventSourceARN": f"arn:aws:sqs:eu-west-1:{_ACCOUNT}:{self.queue}",
         }
-        return message_of(SQSRecord(record), "retry", "bulk")
 
-
-def queue_arn(queue: str) -> str:
-    return f"arn:aws:sqs:eu-west-1:{_ACCOUNT}:{queue}"
+    def received(self, received_at: float, receive_count: int = 1) -> Message:
+        """The message, as the function reads it from its record."""
+        return message_of(SQSRecord(self.record(received_at, receive_count)), "retry", "bulk")
 
 
 def text_attribute(text: str) -> dict[str, Any]:
     """A message attribute, as SQS takes it."""
     return {"DataType": "String", "StringValue": text}
-
-
-def _as_received(attribute: Mapping[str, Any]) -> dict[str, Any]:
-    received: dict[str, Any] = {"dataType": attribute["DataType"]}
-    if "BinaryValue" in attribute:
-        received["binaryValue"] = base64.b64encode(attribute["BinaryValue"]).decode()
-    else:
-        received["stringValue"] = attribute["StringValue"]
-    return {**received, "stringListValues": [], "binaryListValues": []}
-
-
-class FakeSqs:
-    """The queues, as far as the application writes to them."""
-
-    def __init__(self, steps: Steps, clock: Callable[[], float]) -> None:
-        self.messages: list[StoredMessage] = []
-        """Those that wait; whoever delivers one takes it out."""
-        self._steps = steps
-        self._clock = clock
-        self._numbers = count(1)
-
-    def on(self, *queues: str) -> list[StoredMessage]:
-        return [each for each in self.messages if each.queue in queues]
-
-    def send_message_batch(self, **call: Any) -> dict[str, Any]:
-        queue = call["QueueUrl"].rpartition("/")[2]
-        assert 0 < len(call["Entries"]) <= 10
-        with step(self._steps, f"queue.{queue}", _client_error("SendMessageBatch")):
-            for entry in call["Entries"]:
-                self._put(queue, entry)
-        return {"Successful": [{"Id": entry["Id"]} for entry in call["Entries"]]}
-
-    def _put(self, queue: str, entry: Mapping[str, Any]) -> None:
-        now, delay = self._clock(), entry.get("DelaySeconds", 0)
-        assert isinstance(delay, int)
-        assert 0 <= delay <= 900
-        trace = entry.get("MessageSystemAttributes", {}).get("AWSTraceHeader", {})
-        self.messages.append(
-            StoredMessage(
-                queue,
-                f"{queue}-{next(self._numbers)}",
-                entry["MessageBody"],
-                entry.get("MessageAttributes", {}),
-                sent_at=now,
-                due_at=now + delay,
-                trace_header=trace.get("StringValue"),
-            )
-        )
-
-
-class FakeSns:
-    """The results topic."""
-
-    def __init__(self, steps: Steps) -> None:
-        self.published: list[Result] = []
-        self._steps = steps
-
-    def publish_batch(self, **call: Any) -> dict[str, Any]:
-        entries = call["PublishBatchRequestEntries"]
-        assert 0 < len(entries) <= 10
-        with step(self._steps, "topic.publish", _client_error("PublishBatch")):
-            for entry in entries:
-                self.published.append(Result.from_json(entry["Message"]))
-        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
-
-
-class FakeSecrets:
-    """Secrets Manager with one secret."""
-
-    def __init__(self, steps: Steps, secret: str = "key-1") -> None:
-        self.secret = secret
-        self._steps = steps
-
-    def get_secret_value(self, **_: Any) -> dict[str, str]:
-        with step(self._steps, "secret.read", _client_error("GetSecretValue")):
-            return {"SecretString": self.secret}
 
 
 @dataclass(frozen=True)
@@ -269,60 +173,102 @@ class Settings:
     requests_per_minute: int = 6_000
 
 
-@dataclass(frozen=True)
 class Outside:
-    """What all containers share."""
+    """What all containers share: the table, and the clients of SQS, SNS and Secrets Manager."""
 
-    table: FakeTable
-    sqs: Any
-    sns: Any
-    secrets: Any
-    api: PartooApi
+    def __init__(self, steps: Steps, clock: Callable[[], float]) -> None:
+        self.table = FakeTable(steps)
+        self.messages: list[StoredMessage] = []
+        """Those that wait on a queue; whoever delivers one takes it out."""
+        self.published: list[Result] = []
+        self.secret = "key-1"
+        self._steps = steps
+        self._clock = clock
+        self._message_ids = count(1)
 
+    def send_message_batch(self, **call: Any) -> dict[str, Any]:
+        queue, now = call["QueueUrl"].rpartition("/")[2], self._clock()
+        assert 0 < len(call["Entries"]) <= 10
+        with step(self._steps, f"queue.{queue}"):
+            for entry in call["Entries"]:
+                delay = entry.get("DelaySeconds", 0)
+                assert delay in range(901)
+                trace = entry.get("MessageSystemAttributes", {}).get("AWSTraceHeader", {})
+                message = StoredMessage(
+                    queue,
+                    f"{queue}-{next(self._message_ids)}",
+                    entry["MessageBody"],
+                    entry.get("MessageAttributes", {}),
+                    sent_at=now,
+                    due_at=now + delay,
+                    trace_header=trace.get("StringValue"),
+                )
+                self.messages.append(message)
+        return {"Successful": [{"Id": entry["Id"]} for entry in call["Entries"]]}
 
-def make_reinviter(
-    outside: Outside,
-    settings: Settings,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-    new_id: Callable[[], str],
-    seed: int = 0,
-) -> Reinviter:
-    """The real parts of one container over fakes."""
-    ledger = Ledger(outside.table, HISTORY_DAYS, clock)
+    def publish_batch(self, **call: Any) -> dict[str, Any]:
+        entries = call["PublishBatchRequestEntries"]
+        assert 0 < len(entries) <= 10
+        with step(self._steps, "topic.publish"):
+            for entry in entries:
+                self.publish(entry["Message"])
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
 
-    def queue(name: str) -> MessageQueue:
-        return MessageQueue(outside.sqs, f"https://sqs.eu-west-1.amazonaws.com/{_ACCOUNT}/{name}")
+    def publish(self, text: str) -> None:
+        self.published.append(Result.from_json(text))
 
-    return Reinviter(
-        ledger=ledger,
-        calls=ApiCalls(
-            RateLimiter(
-                outside.table, settings.requests_per_minute, clock, sleep, random.Random(seed)
-            ),
-            ApiKeys(outside.secrets, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key"),
-            clock,
-        ),
-        api=outside.api,
-        exits=Exits(
+    def get_secret_value(self, **_: Any) -> dict[str, str]:
+        with step(self._steps, "secret.read"):
+            return {"SecretString": self.secret}
+
+    def queue(self, name: str) -> MessageQueue:
+        client: Any = self
+        return MessageQueue(client, f"https://sqs.eu-west-1.amazonaws.com/{_ACCOUNT}/{name}")
+
+    def change_limiter(self, **changes: Any) -> None:
+        """Change the rate limiter's item, as another program does."""
+        key = ("LIMITER", "LIMITER")
+        item = self.table.items.get(key, {})
+        InMemoryTable.write(self.table, key, {**item, **changes}, item)
+
+    def make_reinviter(
+        self,
+        api: PartooApi,
+        settings: Settings,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        new_id: Callable[[], str],
+        seed: int = 0,
+    ) -> Reinviter:
+        """The real parts of one container over the fakes."""
+        client: Any = self
+        ledger = Ledger(self.table, HISTORY_DAYS, clock)
+        limiter = RateLimiter(
+            self.table, settings.requests_per_minute, clock, sleep, random.Random(seed)
+        )
+        return Reinviter(
             ledger=ledger,
-            topic=ResultTopic(outside.sns, f"arn:aws:sns:eu-west-1:{_ACCOUNT}:results"),
-            retry_queue=queue("retry"),
-            bulk_queue=queue("bulk"),
-            dead_letter_queue=queue("dead"),
+            calls=ApiCalls(limiter, ApiKeys(client, "secret"), clock),
+            api=api,
+            exits=Exits(
+                ledger=ledger,
+                topic=ResultTopic(client, "results"),
+                retry_queue=self.queue("retry"),
+                bulk_queue=self.queue("bulk"),
+                dead_letter_queue=self.queue("dead"),
+                clock=clock,
+                rng=random.Random(seed),
+            ),
+            policy=Policy(
+                window_seconds=settings.window_seconds,
+                max_attempts=settings.max_attempts,
+                user_daily_limit=settings.user_daily_limit,
+                user_id_path=jmespath.compile("detail.user_id"),
+                call_budget_seconds=CALL_BUDGET_SECONDS,
+            ),
             clock=clock,
-            rng=random.Random(seed),
-        ),
-        policy=Policy(
-            window_seconds=settings.window_seconds,
-            max_attempts=settings.max_attempts,
-            user_daily_limit=settings.user_daily_limit,
-            user_id_path=jmespath.compile("detail.user_id"),
-            call_budget_seconds=CALL_BUDGET_SECONDS,
-        ),
-        clock=clock,
-        new_id=new_id,
-    )
+            new_id=new_id,
+        )
 
 
 def a_request(

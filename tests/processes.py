@@ -6,7 +6,7 @@ import time
 _POLL_SECONDS = 0.1
 
 
-def processes_left(text: str, *, seconds: float = 20.0) -> list[str]:
+def processes_left(text: str, *, seconds: float = 60.0) -> list[str]:
     """Wait for the end of the processes with a text in their command line or environment.
 
     Returns those that still run after `seconds`.

@@ -6,33 +6,29 @@ Time moves only when a test moves it, and a step fails only when a test says so.
 import json
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 from invitations.ledger import Ledger, UserRecord
-from invitations.messages import Deferred, Message, RetryState
+from invitations.messages import Deferred, RetryState
 from invitations.outcomes import Answered, NotSent, Response, Unknown
 from invitations.partoo import PartooApi
 from invitations.reinvite import Execution
-from invitations.results import Result, Source
+from invitations.results import Result
+from tests.documents import schema
 from tests.fakes import (
     EXECUTION_SECONDS,
     HISTORY_DAYS,
     START,
     ExecutionDiedError,
-    FakeSecrets,
-    FakeSns,
-    FakeSqs,
-    FakeTable,
     FaultError,
     Outside,
     Settings,
     Steps,
     StoredMessage,
-    make_reinviter,
     step,
     text_attribute,
 )
@@ -56,7 +52,7 @@ class ScriptedSteps:
     def __init__(self) -> None:
         self.taken: list[str] = []
         """In their order."""
-        self._scripts: dict[tuple[str, bool], deque[Callable[[], None]]] = defaultdict(deque)
+        self._scripts: dict[tuple[str, bool], deque[Callable[[], object]]] = defaultdict(deque)
         self._lock = threading.Lock()
 
     def fail(
@@ -74,9 +70,9 @@ class ScriptedSteps:
 
         self._scripts[step, after_effect].extend([fail] * times)
 
-    def during(self, step: str, happens: Callable[[], object]) -> None:
-        """Let something happen before the next call of a step has its effect."""
-        self._scripts[step, False].append(lambda: (happens(), None)[1])
+    def during(self, step: str, happens: Callable[[], object], *, times: int = 1) -> None:
+        """Let something happen before the next calls of a step have their effect."""
+        self._scripts[step, False].extend([happens] * times)
 
     def before(self, step: str) -> None:
         self.taken.append(step)
@@ -114,15 +110,13 @@ class Call:
     user_id: str
     api_key: str
     called_at: float
-    response: Response
 
 
 class ScriptedApi(PartooApi):
-    """Answers 200 unless a script says otherwise; each call takes `seconds` of the clock."""
+    """Answers 200 unless a script says otherwise; each call takes half a second of the clock."""
 
-    def __init__(self, steps: Steps, clock: Clock, seconds: float = 0.5) -> None:
+    def __init__(self, steps: Steps, clock: Clock) -> None:
         self.calls: list[Call] = []
-        self.seconds = seconds
         self._steps = steps
         self._time = clock
         self._scripts: dict[str, deque[Script]] = defaultdict(deque)
@@ -132,48 +126,42 @@ class ScriptedApi(PartooApi):
         self._scripts[user_id].extend(scripts)
 
     def invite(self, user_id: str, api_key: str) -> Response:
-        with step(self._steps, "api.invite", ExecutionDiedError()):  # type: ignore[arg-type]  # no Exception
+        with step(self._steps, "api.invite", ExecutionDiedError()):
             script = self._scripts[user_id]
             response = script.popleft() if script else answers(200)
-            called_at = self._time()
-            self._time.advance(self.seconds)
-            ended = response(self._time())
-            self.calls.append(Call(user_id, api_key, called_at, ended))
-            return ended
+            self.calls.append(Call(user_id, api_key, self._time()))
+            self._time.advance(0.5)
+            return response(self._time())
 
 
-class World:
+class World(Outside):
     """One container over fakes, and the queues that hand messages to it."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.clock = Clock()
-        self.steps = ScriptedSteps()
-        self.table = FakeTable(self.steps)
-        self.sqs = FakeSqs(self.steps, self.clock)
-        self.sns = FakeSns(self.steps)
-        self.secrets = FakeSecrets(self.steps)
+        self.clock, self.steps = Clock(), ScriptedSteps()
+        super().__init__(self.steps, self.clock)
         self.api = ScriptedApi(self.steps, self.clock)
-        claims, self._redrives = count(1), count(1)
-        self.reinviter = make_reinviter(
-            Outside(self.table, self.sqs, self.sns, self.secrets, self.api),
+        claims = count(1)
+        self.reinviter = self.make_reinviter(
+            self.api,
             settings or Settings(),
             self.clock,
             self.clock.advance,
             lambda: f"claim-{next(claims)}",
         )
 
-    @property
-    def published(self) -> list[Result]:
-        return self.sns.published
+    def publish(self, text: str) -> None:
+        schema("result").validate(json.loads(text))
+        super().publish(text)
 
     @property
     def deferred(self) -> list[StoredMessage]:
         """What waits on the retry queue and the bulk queue."""
-        return self.sqs.on("retry", "bulk")
+        return [each for each in self.messages if each.queue in ("retry", "bulk")]
 
     @property
     def dead(self) -> list[StoredMessage]:
-        return self.sqs.on("dead")
+        return [each for each in self.messages if each.queue == "dead"]
 
     def message(
         self, user_id: str = "u1", request_id: str | None = "r1", **fields: object
@@ -188,15 +176,10 @@ class World:
         """A new message on the request queue."""
         return StoredMessage("requests", message_id, body, sent_at=self.clock())
 
-    def sweep_message(self, state: RetryState, user_id: str = "u1") -> StoredMessage:
-        """A sweep's request, on the bulk queue."""
-        return StoredMessage(
-            "bulk",
-            f"message-{state.request_id}",
-            json.dumps({"user_id": user_id}),
-            {"retry_state": text_attribute(state.to_json())},
-            sent_at=self.clock(),
-        )
+    def bulk_message(self, state: RetryState) -> StoredMessage:
+        """A deferred request or a sweep's, on the bulk queue."""
+        attributes = {"retry_state": text_attribute(state.to_json())}
+        return replace(self.message(), queue="bulk", attributes=attributes)
 
     def ask(
         self, user_id: str = "u1", request_id: str | None = "r1", **fields: object
@@ -226,39 +209,35 @@ class World:
             outcomes = threads.map(lambda each: self.reinviter.carry_out(each, execution), received)
             return [each for outcome in outcomes for each in outcome]
 
-    def invoke(self, event: Mapping[str, Any]) -> list[Result | Deferred]:
-        """Invoke the function directly."""
-        now = self.clock()
-        message = Message("invocation-1", json.dumps(event), Source.DIRECT, now, now)
-        execution = Execution(now + EXECUTION_SECONDS)
-        return [
-            outcome
-            for part in self.reinviter.split_small_order(message)
-            for outcome in self.reinviter.carry_out(part, execution)
-        ]
+    def deliver_and_die(self, message: StoredMessage, *, after: str) -> None:
+        """Hand a message to an execution that dies when a step has had its effect."""
+        self.steps.fail(after, after_effect=True, error=ExecutionDiedError())
+        with suppress(ExecutionDiedError):
+            self.deliver(message)
 
     def deliver_copy(self) -> Result | Deferred:
         """Wait for the deferred message that is due first, and deliver it."""
         copy = min(self.deferred, key=lambda message: message.due_at)
-        self.sqs.messages.remove(copy)
+        self.messages.remove(copy)
         self.clock.now = max(self.clock.now, copy.due_at)
         return self.deliver(copy)
 
-    def deliver_all_copies(self) -> None:
-        """Deliver every deferred message, and those that come of them."""
-        for _ in range(200):
-            if not self.deferred:
-                return
-            self.deliver_copy()
-        raise AssertionError("a request is deferred for ever")
+    def deliver_all_copies(self) -> list[str]:
+        """Deliver every deferred message, and those that come of them; return each outcome."""
+        outcomes = list[str]()
+        while self.deferred:
+            assert len(outcomes) < 200, "a request is deferred for ever"
+            outcomes.append(in_short(self.deliver_copy()))
+        return outcomes
 
-    def redriven(self, dead: StoredMessage | None = None) -> StoredMessage:
-        """Move a message of the dead-letter queue to the request queue, as SQS does."""
-        moved = dead or self.dead[-1]
-        if moved in self.sqs.messages:
-            self.sqs.messages.remove(moved)
-        name = f"redriven-{next(self._redrives)}"
-        return replace(moved, queue="requests", message_id=name, sent_at=self.clock())
+    def play(self, message: StoredMessage | None = None) -> list[str]:
+        """Deliver a message, and every copy that comes of it; return each outcome."""
+        first = self.deliver(message or self.message())
+        return [in_short(first), *self.deliver_all_copies()]
+
+    def redriven(self, dead: StoredMessage) -> StoredMessage:
+        """A message of the dead-letter queue that SQS moves to the request queue."""
+        return replace(dead, queue="requests", message_id="redriven", sent_at=self.clock())
 
     def user(self, user_id: str = "u1") -> UserRecord:
         """What the ledger says of a user."""

@@ -1,46 +1,39 @@
-"""Sweeps over small fakes of AWS and the vendor, with a clock that moves only when told to.
+"""Sweeps over the fakes of `tests/fakes.py`, with a clock that moves only when told to.
 
-The limiter, the ledger, the queues' senders and the function that invites are the real ones. The
-fakes die or fail at a step when a test says so: before each call of AWS, and after its effect.
+The limiter, the ledger, the queues' senders and the function that invites are the real ones.
 """
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
-import jmespath
-
-from invitations.api_key import ApiKeys
-from invitations.calls import ApiCalls
-from invitations.errors import KeyUnavailableError, TableUnavailableError
-from invitations.exits import Exits
-from invitations.ledger import Ledger
 from invitations.limited_call import LimitedCaller
-from invitations.messages import ClaimEnd, Message, Pace, RetryState
+from invitations.messages import ClaimEnd
 from invitations.outcomes import Answered, Response
 from invitations.partoo import PartooApi
-from invitations.policy import Policy
-from invitations.queues import MessageQueue
-from invitations.rate_limiter import RateLimiter
-from invitations.reinvite import Execution, Reinviter
-from invitations.results import Source
+from invitations.reinvite import Execution
 from invitations.sweeps.criteria import Criteria, SweepRequest, read_sweep_request
 from invitations.sweeps.store import SweepStore
 from invitations.sweeps.sweeper import Answer, Sweeper
-from invitations.table import Item, Key
-from invitations.topic import ResultTopic
-from tests.fakes import CALL_BUDGET_SECONDS, START, ExecutionDiedError
-from tests.memory_table import InMemoryTable
+from tests.documents import schema
+from tests.fakes import (
+    CALL_BUDGET_SECONDS,
+    EXECUTION_SECONDS,
+    START,
+    ExecutionDiedError,
+    FaultError,
+    Outside,
+    Settings,
+    StoredMessage,
+)
 from tests.reinvite_world import Clock
 
 HOUR = 3600.0
 LONG_AGO = int(START - 1_000 * HOUR)
 CRITERIA = Criteria(min_age_hours=72, max_invites=3, max_users=0)
-
 BULK, SWEEPS = "bulk", "sweeps"
 
 
@@ -63,110 +56,27 @@ def people(number: int, prefix: str = "user", **fields: Any) -> list[dict[str, A
     return [user(f"{prefix}-{index:05}", **fields) for index in range(number)]
 
 
-@dataclass
-class Steps:
-    """What happens at the next steps."""
+class CountedSteps:
+    """Steps of which the next of a service fail, or a later one kills the execution."""
 
-    until_death: int | None = None
-    failures: Counter[str] = field(default_factory=Counter)
-    """How often a service will not answer."""
-    taken: int = 0
+    def __init__(self) -> None:
+        self.until_death: int | None = None
+        self.failures = Counter[str]()
+        """How often `table`, `queue`, `topic` or `secret` will not answer."""
 
-    def take(self, service: str) -> bool:
-        """Count a step; whether the service answers. Raises ExecutionDiedError."""
-        self.taken += 1
+    def before(self, step: str) -> None:
+        self.after(step)
+        service = step.partition(".")[0]
+        if self.failures[service] > 0:
+            self.failures[service] -= 1
+            raise FaultError
+
+    def after(self, step: str) -> None:
         if self.until_death is not None:
             self.until_death -= 1
             if self.until_death < 0:
                 self.until_death = None
-                raise ExecutionDiedError
-        if self.failures[service] > 0:
-            self.failures[service] -= 1
-            return False
-        return True
-
-
-class FakeTable(InMemoryTable):
-    def __init__(self, steps: Steps) -> None:
-        super().__init__()
-        self._steps = steps
-
-    def read(self, keys: Sequence[Key]) -> list[Item]:
-        if not self._steps.take("table"):
-            raise TableUnavailableError("the fake table is down")
-        return super().read(keys)
-
-    def write(self, key: Key, item: Item, seen: Item) -> Item:
-        if not self._steps.take("table"):
-            raise TableUnavailableError("the fake table is down")
-        written = super().write(key, item, seen)
-        self._steps.take("after")
-        return written
-
-
-@dataclass
-class FakeSqs:
-    """The client; messages wait until their delay is over."""
-
-    steps: Steps
-    clock: Clock
-    waiting: list[tuple[float, int, str, dict[str, Any]]] = field(default_factory=list)
-    numbers: Any = field(default_factory=count)
-
-    def send_message_batch(self, QueueUrl: str, Entries: Sequence[Any]) -> Any:  # noqa: N803
-        if not self.steps.take("queue"):
-            return {"Failed": [{"Id": each["Id"], "Code": "Down"} for each in Entries]}
-        for entry in Entries:
-            assert 0 <= entry.get("DelaySeconds", 0) <= 900
-            visible_at = self.clock() + entry.get("DelaySeconds", 0)
-            self.waiting.append((visible_at, next(self.numbers), QueueUrl, entry))
-        self.steps.take("after")
-        return {"Successful": [{"Id": each["Id"]} for each in Entries]}
-
-    def on(self, queue: str) -> list[dict[str, Any]]:
-        return [entry for _, _, url, entry in self.waiting if url == queue]
-
-    def receive(self, queue: str) -> dict[str, Any]:
-        """Wait for the next message of a queue, and remove it."""
-        visible_at, number, _, entry = message = min(
-            (each for each in self.waiting if each[2] == queue), key=lambda each: each[:2]
-        )
-        self.waiting.remove(message)
-        self.clock.now = max(self.clock.now, visible_at)
-        return {**entry, "MessageId": f"message-{number}"}
-
-
-@dataclass
-class FakeSns:
-    steps: Steps
-    published: list[dict[str, Any]] = field(default_factory=list)
-
-    def publish_batch(self, TopicArn: str, PublishBatchRequestEntries: Sequence[Any]) -> Any:  # noqa: N803
-        if not self.steps.take("topic"):
-            failed = [{"Id": each["Id"], "Code": "Down"} for each in PublishBatchRequestEntries]
-            return {"Failed": failed}
-        self.published += [json.loads(each["Message"]) for each in PublishBatchRequestEntries]
-        self.steps.take("after")
-        return {"Successful": [{"Id": each["Id"]} for each in PublishBatchRequestEntries]}
-
-
-class FakeKeys(ApiKeys):
-    def __init__(self) -> None:
-        self.secret = self.known = "key-1"
-        self.failures = 0
-
-    def current(self) -> str:
-        if self.failures:
-            self.failures -= 1
-            raise KeyUnavailableError("the fake secret is unavailable")
-        return self.known
-
-    def replacement(self, refused: str) -> str | None:
-        self.known = self.secret
-        return None if self.secret == refused else self.secret
-
-
-Distortion = Callable[[dict[str, str], dict[str, Any]], dict[str, Any]]
+                raise ExecutionDiedError(step)
 
 
 class FakePartoo(PartooApi):
@@ -174,15 +84,15 @@ class FakePartoo(PartooApi):
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.key = "key-1"
         self.users: dict[str, dict[str, Any]] = {}
         self.answers: list[Response] = []
         """Of the next calls, before any other."""
-        self.distort: Distortion = lambda _, document: document
+        self.distort: Callable[[dict[str, str], dict[str, Any]], dict[str, Any]] = (
+            lambda _, document: document
+        )
         self.statuses: dict[str, int] = {}
         """Of organisations that are not shown."""
-        self.after_search: Callable[[], None] = lambda: None
-        self.invite_status = 200
+        self.after_search: Callable[[], object] = lambda: None
         self.searches: list[tuple[float, dict[str, str]]] = []
         self.invitations: list[tuple[float, str]] = []
 
@@ -194,8 +104,6 @@ class FakePartoo(PartooApi):
         self.clock.advance(0.3)
         if self.answers:
             return self.answers.pop(0)
-        if api_key != self.key:
-            return self._answer(401)
         if query.get("org_id") in self.statuses:
             return self._answer(self.statuses[query["org_id"]])
         page, size = int(query["page"]), int(query["per_page"])
@@ -216,10 +124,7 @@ class FakePartoo(PartooApi):
     def invite(self, user_id: str, api_key: str) -> Response:
         self.invitations.append((self.clock(), user_id))
         self.clock.advance(0.2)
-        return self._answer(self.invite_status)
-
-    def list_keys(self, api_key: str) -> Response:
-        raise NotImplementedError
+        return self._answer(200)
 
     def _answer(self, status: int, body: str = "") -> Response:
         return Answered(status, self.clock(), body=body)
@@ -234,49 +139,44 @@ def _is_found(each: dict[str, Any], query: dict[str, str]) -> bool:
     )
 
 
-class SweepWorld:
+class SweepWorld(Outside):
     """Everything that a sweep and its requests touch."""
 
     def __init__(
         self, users: Iterable[dict[str, Any]] = (), *, requests_per_minute: int = 6_000
     ) -> None:
-        self.clock, self.steps = Clock(), Steps()
-        self.table = FakeTable(self.steps)
-        self.sqs, self.sns = FakeSqs(self.steps, self.clock), FakeSns(self.steps)
-        self.keys, self.partoo = FakeKeys(), FakePartoo(self.clock)
+        self.clock, self.steps = Clock(), CountedSteps()
+        super().__init__(self.steps, self.clock)
+        self.partoo = FakePartoo(self.clock)
         self.partoo.add(users)
-        self.execution_seconds = 300.0
-        self._numbers = count(1)
-        self.ledger = Ledger(self.table, 90, self.clock)
-        self.limiter = RateLimiter(
-            self.table, requests_per_minute, self.clock, self.clock.advance, random.Random(0)
-        )
-        calls = ApiCalls(self.limiter, self.keys, self.clock)
-        topic = ResultTopic(self._client(self.sns), "topic")
-        bulk, sweeps = (MessageQueue(self._client(self.sqs), name) for name in (BULK, SWEEPS))
+        self.resumed = 0
+        self.summaries = list[dict[str, Any]]()
+        numbers = count(1)
+        self.new_id: Callable[[], str] = lambda: f"id-{next(numbers)}"
+        settings = Settings(requests_per_minute=requests_per_minute)
+        clock, wait = self.clock, self.clock.advance
+        self.reinviter = self.make_reinviter(self.partoo, settings, clock, wait, self.new_id)
+        calls, exits = self.reinviter.calls, self.reinviter.exits
         self.sweeper = Sweeper(
-            caller=LimitedCaller(calls, CALL_BUDGET_SECONDS, self.clock, self.clock.advance),
+            caller=LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, wait),
             api=self.partoo,
-            ledger=self.ledger,
+            ledger=self.reinviter.ledger,
             store=SweepStore(self.table),
-            bulk_queue=bulk,
-            sweep_queue=sweeps,
-            topic=topic,
-            clock=self.clock,
-            new_id=lambda: f"id-{next(self._numbers)}",
+            bulk_queue=exits.bulk_queue,
+            sweep_queue=self.queue(SWEEPS),
+            topic=exits.topic,
+            clock=clock,
+            new_id=self.new_id,
             rng=random.Random(0),
         )
-        self.reinviter = Reinviter(
-            self.ledger,
-            calls,
-            self.partoo,
-            Exits(self.ledger, topic, bulk, bulk, bulk, self.clock, random.Random(0)),
-            Policy(300, 10, 5, jmespath.compile("detail.user_id"), CALL_BUDGET_SECONDS),
-            self.clock,
-        )
 
-    def _client(self, fake: Any) -> Any:
-        return fake
+    def publish(self, text: str) -> None:
+        document = json.loads(text)
+        if "organisations" in document:
+            schema("sweep").validate(document)
+            self.summaries.append(document)
+        else:
+            super().publish(text)
 
     # What a sweep does.
 
@@ -286,67 +186,51 @@ class SweepWorld:
 
     def execute(self, request: SweepRequest) -> Answer:
         carry_on = self.sweeper.preview if request.dry_run else self.sweeper.sweep
-        return carry_on(request, self.clock() + self.execution_seconds)
+        return carry_on(request, self.clock() + 300)
 
     def resume(self) -> Answer:
         """Wait for the next rescheduled sweep, and carry it on."""
-        message = self.sqs.receive(SWEEPS)
-        document = json.loads(message["MessageBody"])
+        self.resumed += 1
+        document = json.loads(self.receive(SWEEPS).body)
         return self.execute(read_sweep_request(document, CRITERIA, self.clock()))
 
     def sweep_to_the_end(self, **criteria: Any) -> Answer:
-        answer = self.sweep(**criteria)
-        return answer if answer["status"] != "rescheduled" else self.resume_to_the_end()
+        return self.resume_to_the_end(self.sweep(**criteria))
 
-    def resume_to_the_end(self) -> Answer:
+    def resume_to_the_end(self, answer: Answer | None = None) -> Answer:
         for _ in range(100):
-            if (answer := self.resume())["status"] != "rescheduled":
+            answer = answer or self.resume()
+            if answer["status"] != "rescheduled":
                 return answer
+            answer = None
         raise AssertionError("a sweep is rescheduled for ever")
 
-    @property
-    def summaries(self) -> list[dict[str, Any]]:
-        return [each for each in self.sns.published if "organisations" in each]
-
     # What becomes of its requests.
+
+    def on(self, queue: str) -> list[StoredMessage]:
+        return [each for each in self.messages if each.queue == queue]
 
     @property
     def requested(self) -> list[str]:
         """The users of the requests on the bulk queue."""
-        return [json.loads(each["MessageBody"])["user_id"] for each in self.sqs.on(BULK)]
+        return [json.loads(each.body)["user_id"] for each in self.on(BULK)]
 
-    @property
-    def request_ids(self) -> list[str]:
-        return [retry_state(each).request_id for each in self.sqs.on(BULK)]
-
-    def carry_out_requests(self) -> None:
-        """As the function that invites does, until no request is left."""
-        while self.sqs.on(BULK):
-            self.carry_out_request()
+    def receive(self, queue: str) -> StoredMessage:
+        """Wait for the next message of a queue, and remove it."""
+        message = min(self.on(queue), key=lambda each: each.due_at)
+        self.messages.remove(message)
+        self.clock.now = max(self.clock.now, message.due_at)
+        return message
 
     def carry_out_request(self) -> None:
-        entry = self.sqs.receive(BULK)
-        now = self.clock()
-        message = Message(
-            entry["MessageId"],
-            entry["MessageBody"],
-            Source.SQS,
-            now,
-            now,
-            pace=Pace.BULK,
-            retry_state=retry_state(entry),
-        )
-        self.reinviter.carry_out(message, Execution(now + 60))
+        message = self.receive(BULK).received(self.clock())
+        self.reinviter.carry_out(message, Execution(self.clock() + EXECUTION_SECONDS))
 
     def invited(self, user_id: str, times: int = 1) -> None:
         """Note invitations by whatever trigger, made now."""
+        ledger, now = self.reinviter.ledger, self.clock()
         for _ in range(times):
-            user, now = self.ledger.read(user_id, "an event's").user, self.clock()
-            claim_id = f"claim-{next(self._numbers)}"
-            claimed = self.ledger.claim(user_id, user.claimed("an event's", claim_id, now, now))
-            end = ClaimEnd(invited_at=now, sent=True)
-            self.ledger.end_claim(user_id, claim_id, claimed, end)
-
-
-def retry_state(entry: dict[str, Any]) -> RetryState:
-    return RetryState.from_json(entry["MessageAttributes"]["retry_state"]["StringValue"])
+            claim_id = self.new_id()
+            user = ledger.read(user_id, "an event's").user
+            claimed = ledger.claim(user_id, user.claimed("an event's", claim_id, now, now))
+            ledger.end_claim(user_id, claim_id, claimed, ClaimEnd(invited_at=now, sent=True))

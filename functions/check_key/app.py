@@ -15,7 +15,8 @@ from invitations.limited_call import LimitedCaller
 from invitations.observability import logger, metrics, traced
 
 config = Config.from_environment(os.environ)
-shared = Dependencies.of(config)
+# A check right after a rotation must not use the key of the check before it.
+shared = Dependencies.of(config, key_max_age_seconds=0)
 key_check = KeyCheck(LimitedCaller(shared.calls, config.call_budget_seconds), shared.api)
 
 

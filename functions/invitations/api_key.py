@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
-from invitations.batcher import Batcher
 from invitations.errors import KeyUnavailableError
 from invitations.shapes import kind_of
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 MAX_AGE_SECONDS = 900
 """A key that was revoked is used for no longer than this, even if the API still accepts it."""
 
-_MOST_AT_ONCE = 10
 # `x-APIKey: …`, `API_KEY=…`; a key in base64 may end with `=`.
 _NAME_AND_VALUE = re.compile(r"[\w.-]+\s*(:|=(?!=*$))")
 
@@ -39,11 +36,9 @@ class ApiKeys:
         self._secret_arn = secret_arn
         self._max_age_seconds = max_age_seconds
         self._last_good: str | None = None
-        # Threads whose calls were refused at the same time share one read.
-        self._afresh = Batcher(self._read_afresh, _MOST_AT_ONCE)
 
     def current(self) -> str:
-        """The key; while the secret cannot be read or holds no key, the last one that it held."""
+        """Return the key; the last good one while the secret cannot be read or holds none."""
         try:
             # Do not cache a secret without a key.
             return self._read(force=self._last_good is None)
@@ -53,15 +48,12 @@ class ApiKeys:
             return self._last_good
 
     def replacement(self, refused: str) -> str | None:
-        """The key in the secret, if it is another than the one that the API refused."""
+        """Read the secret afresh; return its key if it is not the one that the API refused."""
         # Another thread may have read it since the refused call began.
         fresh = self._last_good
         if fresh in (None, refused):
-            fresh = self._afresh.submit(refused)
+            fresh = self._read(force=True)
         return None if fresh == refused else fresh
-
-    def _read_afresh(self, refused: Sequence[str]) -> Sequence[str]:
-        return [self._read(force=True)] * len(refused)
 
     def _read(self, *, force: bool) -> str:
         try:
@@ -75,7 +67,7 @@ class ApiKeys:
 
 
 def parse_api_key(secret: object) -> str:
-    """The key in a secret's value: the bare key, a JSON string, or an object with `api_key`.
+    """Read the key in a secret: the bare key, a JSON string, or an object with `api_key`.
 
     Raises KeyUnavailableError, which says what form the value has, when it holds no key that can
     stand in a header.

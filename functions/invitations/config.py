@@ -1,23 +1,19 @@
 """The settings, read once from the environment when a container starts.
 
-The template's parameters have the bounds and patterns of the values.
+The template sets each variable; its parameters have the bounds and patterns of the values.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
-from urllib3.util import parse_url
 
-from invitations.errors import ConfigurationError
 from invitations.policy import Policy
 
 # Connecting, and saving the result with a table that is slow but alive.
 _SAVE_SECONDS = 12
 
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+Environment = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,16 @@ class Config:
     api_key_secret_arn: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
-        """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read = Reader(environment)
+    def from_environment(cls, environment: Environment) -> "Config":
+        """Read the variables; raises KeyError for one that is missing."""
         return cls(
-            partoo_base_url=read.base_url("PARTOO_BASE_URL"),
-            partoo_timeout_seconds=read.integer("PARTOO_TIMEOUT_SECONDS"),
-            requests_per_minute=read.integer("REQUESTS_PER_MINUTE"),
-            history_days=read.integer("HISTORY_DAYS"),
-            table_name=read.text("TABLE_NAME"),
-            result_topic_arn=read.text("RESULT_TOPIC_ARN"),
-            api_key_secret_arn=read.text("API_KEY_SECRET_ARN"),
+            partoo_base_url=environment["PARTOO_BASE_URL"],
+            partoo_timeout_seconds=int(environment["PARTOO_TIMEOUT_SECONDS"]),
+            requests_per_minute=int(environment["REQUESTS_PER_MINUTE"]),
+            history_days=int(environment["HISTORY_DAYS"]),
+            table_name=environment["TABLE_NAME"],
+            result_topic_arn=environment["RESULT_TOPIC_ARN"],
+            api_key_secret_arn=environment["API_KEY_SECRET_ARN"],
         )
 
     @property
@@ -66,65 +61,20 @@ class ReinviteConfig:
     dead_letter_queue_url: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "ReinviteConfig":
-        """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read, shared = Reader(environment), Config.from_environment(environment)
+    def from_environment(cls, environment: Environment) -> "ReinviteConfig":
+        """Read the variables; raises KeyError for one that is missing, or jmespath's ParseError."""
+        shared = Config.from_environment(environment)
+        policy = Policy(
+            window_seconds=int(environment["INVITE_WINDOW_SECONDS"]),
+            max_attempts=int(environment["MAX_ATTEMPTS"]),
+            user_daily_limit=int(environment["USER_DAILY_LIMIT"]),
+            user_id_path=jmespath.compile(environment["USER_ID_PATH"]),
+            call_budget_seconds=shared.call_budget_seconds,
+        )
         return cls(
             shared=shared,
-            policy=Policy(
-                window_seconds=read.integer("INVITE_WINDOW_SECONDS"),
-                max_attempts=read.integer("MAX_ATTEMPTS"),
-                user_daily_limit=read.integer("USER_DAILY_LIMIT"),
-                user_id_path=read.jmespath("USER_ID_PATH"),
-                call_budget_seconds=shared.call_budget_seconds,
-            ),
-            retry_queue_url=read.text("RETRY_QUEUE_URL"),
-            bulk_queue_url=read.text("BULK_QUEUE_URL"),
-            dead_letter_queue_url=read.text("DEAD_LETTER_QUEUE_URL"),
+            policy=policy,
+            retry_queue_url=environment["RETRY_QUEUE_URL"],
+            bulk_queue_url=environment["BULK_QUEUE_URL"],
+            dead_letter_queue_url=environment["DEAD_LETTER_QUEUE_URL"],
         )
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads variables; every method raises ConfigurationError, which names the variable."""
-
-    environment: Mapping[str, str]
-
-    def text(self, name: str) -> str:
-        value = self.environment.get(name, "").strip()
-        if not value:
-            raise ConfigurationError(f"{name} is missing")
-        return value
-
-    def integer(self, name: str) -> int:
-        text = self.text(name)
-        if not text.isdecimal():
-            raise ConfigurationError(f"{name} must be a whole number, not {text!r}")
-        return int(text)
-
-    def base_url(self, name: str) -> str:
-        """Read a URL with https; http is for this machine only, because the URL gets the key."""
-        text = self.text(name)
-        url = parse_url(text)
-        if url.auth is not None:
-            raise ConfigurationError(f"{name} must not contain credentials")
-        if url.scheme != "https" and url.host not in _LOOPBACK:
-            raise ConfigurationError(f"{name} must begin with https://, not {text!r}")
-        return text
-
-    def words(self, name: str) -> tuple[str, ...]:
-        """Read words that commas separate; empty: none."""
-        return tuple(filter(None, self.environment.get(name, "").split(",")))
-
-    def flag(self, name: str) -> bool:
-        text = self.text(name)
-        if text not in ("true", "false"):
-            raise ConfigurationError(f"{name} must be true or false, not {text!r}")
-        return text == "true"
-
-    def jmespath(self, name: str) -> ParsedResult:
-        text = self.text(name)
-        try:
-            return jmespath.compile(text)
-        except JMESPathError as error:
-            raise ConfigurationError(f"{name} is no JMESPath expression: {text!r}") from error

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config as SdkConfig
 
-from invitations.api_key import ApiKeys
+from invitations.api_key import MAX_AGE_SECONDS, ApiKeys
 from invitations.calls import ApiCalls
 from invitations.config import Config, ReinviteConfig
 from invitations.exits import Exits
@@ -42,14 +42,14 @@ class Dependencies:
     topic: ResultTopic
 
     @classmethod
-    def of(cls, config: Config) -> "Dependencies":
+    def of(cls, config: Config, key_max_age_seconds: int = MAX_AGE_SECONDS) -> "Dependencies":
         table = DynamoDbTable(client("dynamodb"), config.table_name)
         return cls(
             table=table,
             ledger=Ledger(table, config.history_days, time.time),
             calls=ApiCalls(
                 RateLimiter(table, config.requests_per_minute),
-                ApiKeys(client("secretsmanager"), config.api_key_secret_arn),
+                ApiKeys(client("secretsmanager"), config.api_key_secret_arn, key_max_age_seconds),
             ),
             api=PartooApi(config.partoo_base_url, config.partoo_timeout_seconds),
             topic=ResultTopic(client("sns"), config.result_topic_arn),
@@ -62,7 +62,7 @@ def client(service: Any) -> Any:
 
 
 def build_reinviter() -> Reinviter:
-    """Raises ConfigurationError."""
+    """Make the object that carries out requests, from the environment."""
     config = ReinviteConfig.from_environment(os.environ)
     shared, sqs = Dependencies.of(config.shared), client("sqs")
     exits = Exits(

@@ -1,10 +1,6 @@
 """The errors that a caller can treat differently."""
 
 
-class ConfigurationError(Exception):
-    """An environment variable is missing or malformed; the message begins with its name."""
-
-
 class DependencyUnavailableError(Exception):
     """An AWS service did not do what was asked; the same step may succeed later."""
 

@@ -125,7 +125,7 @@ def _is_revoked(entry: Any) -> bool:
 
 
 def _date(entry: Any) -> date | None:
-    """The day on which a key has expired; None when it cannot be read."""
+    """Return the day on which a key has expired; None when it cannot be read."""
     match entry:
         case {"expiration_date": None}:
             return _NEVER

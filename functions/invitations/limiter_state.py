@@ -80,7 +80,7 @@ class Quota:
         return self.interval * (0.97 if self.interval <= 1 else 1.0)
 
     def patience_seconds(self, pace: Pace, *, has_appointment: bool) -> float:
-        """How long an execution waits for a token rather than defer the request."""
+        """Return how long an execution waits for a token rather than defer the request."""
         if self.interval > 1:
             # At a small quota an unused token costs more than a wait.
             return 2.5 if pace == Pace.BULK else WAIT_SECONDS

@@ -53,15 +53,15 @@ class PartooApi:
         self._pool_made_at = clock()
 
     def invite(self, user_id: str, api_key: str) -> Response:
-        """`POST /user/{user_id}/invite`. Never raises for what the network or the API does."""
+        """Make `POST /user/{user_id}/invite`; never raises for what the network or the API does."""
         return self._call("POST", f"/user/{quote(user_id, safe='')}/invite", api_key)
 
     def search(self, query: dict[str, str], api_key: str) -> Response:
-        """`GET /user/search`; a 200 has all of its body."""
+        """Make `GET /user/search`; a 200 has all of its body."""
         return self._call("GET", f"/user/search?{urlencode(query)}", api_key, is_page=True)
 
     def list_keys(self, api_key: str) -> Response:
-        """`GET /api_keys`: those neither revoked nor expired; a 200 has all of its body."""
+        """Make `GET /api_keys` for keys neither revoked nor expired; a 200 has all of its body."""
         # The vendor also finds a key by its value; in a URL it would end up in logs.
         query = urlencode({"status": "active", "per_page": "100"})
         return self._call("GET", f"/api_keys?{query}", api_key, is_page=True)

@@ -6,7 +6,7 @@ application's attributes, the trace header, and as many of the sender's attribut
 """
 
 import base64
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,8 +34,6 @@ _TRACE_ATTRIBUTES = ("traceparent", "tracestate")
 
 MOST_AT_ONCE = 10
 MOST_ATTRIBUTES = 10
-MOST_BYTES_AT_ONCE = 256 * 1024
-"""The least that SQS accepts in one call, in any region."""
 
 Entry = Mapping[str, Any]
 """A message as SendMessageBatch takes it, but for its `Id`."""
@@ -95,13 +93,13 @@ class MessageQueue:
 
     def _send(self, entries: Sequence[Entry]) -> Sequence[str | None]:
         """Send messages; return for each why it was refused, or None."""
-        return [refusal for each in _within_size(entries) for refusal in self._send_batch(each)]
-
-    def _send_batch(self, entries: Sequence[Entry]) -> Sequence[str | None]:
         numbered: list[Any] = [{**entry, "Id": str(n)} for n, entry in enumerate(entries)]
         try:
             answer = self._client.send_message_batch(QueueUrl=self._url, Entries=numbered)
         except (BotoCoreError, ClientError) as error:
+            if "BatchRequestTooLong" in str(error) and len(entries) > 1:
+                # Each message fits into a call of its own.
+                return [refusal for entry in entries for refusal in self._send([entry])]
             return [str(error)] * len(entries)
         return refusals_of(answer, len(entries))
 
@@ -126,7 +124,7 @@ def _entry(body: str, texts: Mapping[str, str], came: Mapping[str, Any]) -> dict
 
 
 def _what_came_with(message: Message, taken: Collection[str]) -> dict[str, Any]:
-    """The trace header and the sender's attributes, as far as they fit beside the `taken` names."""
+    """Return the trace header, and the sender's attributes that fit beside the `taken` names."""
     room = MOST_ATTRIBUTES - len(taken)
     fitting = [name for name in message.attributes if name not in taken]
     kept = sorted(fitting, key=lambda name: name not in _TRACE_ATTRIBUTES)[:room]
@@ -149,35 +147,11 @@ def _texts(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
-    """An attribute as a function receives it, in the form in which SQS takes it."""
+    """Convert an attribute from the form that Lambda delivers to the form that SQS takes."""
     sent: dict[str, Any] = {"DataType": attribute["dataType"]}
     if attribute.get("binaryValue") is not None:
         return {**sent, "BinaryValue": base64.b64decode(attribute["binaryValue"])}
     return {**sent, "StringValue": attribute["stringValue"]}
-
-
-def _within_size(entries: Sequence[Any]) -> Iterator[list[Any]]:
-    """Group entries, in order, so that each group fits into one call."""
-    together: list[Any] = []
-    size = 0
-    for entry in entries:
-        entry_size = _size(entry)
-        if together and size + entry_size > MOST_BYTES_AT_ONCE:
-            yield together
-            together, size = [], 0
-        together.append(entry)
-        size += entry_size
-    if together:
-        yield together
-
-
-def _size(entry: Entry) -> int:
-    """Return the bytes that SQS counts: the body and each attribute's name, type and value."""
-    size = len(entry["MessageBody"].encode(errors="surrogatepass"))
-    for name, value in entry.get("MessageAttributes", {}).items():
-        texts = name + value["DataType"] + value.get("StringValue", "")
-        size += len(texts.encode(errors="surrogatepass")) + len(value.get("BinaryValue", b""))
-    return size
 
 
 def _unavailable(why: str) -> QueueUnavailableError:

@@ -260,7 +260,7 @@ def _read_on_active_window(value: Any) -> OnActiveWindow:
 
 
 def _read_not_after(value: Any) -> float | None:
-    """A date means the end of that day; a time without an offset is UTC."""
+    """Read a date as the end of that day, and a time without an offset as UTC."""
     if _is_blank(value):
         return None
     try:

@@ -38,10 +38,11 @@ def unwrap(message: Message) -> Content:
     event = None
     try:
         document = _parse_object(message.body, "The body")
-        if _matches(document, {"Type": "Notification", "TopicArn": _ANY, "Message": str}):
-            source = Source.SNS
-            document = _parse_object(document["Message"], "The notification's Message")
-        if _matches(document, {"source": _ANY, "detail-type": _ANY, "detail": _ANY}):
+        match document:
+            case {"Type": "Notification", "TopicArn": _, "Message": str(text)}:
+                source = Source.SNS
+                document = _parse_object(text, "The notification's Message")
+        if {"source", "detail-type", "detail"} <= document.keys():
             source = Source.EVENTBRIDGE if source != Source.SNS else source
             event = document
             return Content(source, _detail_of(event), event)
@@ -128,9 +129,9 @@ def _refuse(detail: str) -> NoReturn:
 
 
 def _refuse_other_shapes(document: Fields) -> None:
-    for pattern, sentence in _OTHER_SHAPES:
-        if _matches(document, pattern):
-            _refuse(sentence)
+    for names, shape in _OTHER_SHAPES:
+        if names <= document.keys():
+            _refuse(f"The body is {shape}")
     match document.get("Records"):
         case [{"EventSource": "aws:sns"}, *_]:
             _refuse("The body is an SNS event; subscribe the request queue, not the function")
@@ -140,66 +141,19 @@ def _refuse_other_shapes(document: Fields) -> None:
             _refuse("The body is an event with Records; send each record's request by itself")
 
 
-_ANY = object
-_OTHER_SHAPES: list[tuple[Mapping[str, Any], str]] = [
+_OTHER_SHAPES = [
+    ({"Type", "SubscribeURL"}, "a confirmation of SNS; subscribe the queue by its ARN"),
     (
-        {"Type": "Notification", "TopicArn": _ANY, "Message": str},
-        "The body is an SNS notification inside another; subscribe one queue to one topic",
+        {"Type", "TopicArn"},
+        "an SNS notification inside another, or without a text; publish the request as text",
     ),
-    (
-        {"Type": "Notification", "TopicArn": _ANY},
-        "The body is an SNS notification without a text; publish the request as text",
-    ),
-    (
-        {"Type": "SubscriptionConfirmation"},
-        "The body is an SNS subscription confirmation; subscribe the queue by its ARN",
-    ),
-    (
-        {"Type": "UnsubscribeConfirmation"},
-        "The body is an SNS unsubscribe confirmation; subscribe the queue again",
-    ),
-    (
-        {"Service": "Amazon S3", "Event": _ANY},
-        "The body is the test event of an S3 notification; send a request for each user instead",
-    ),
-    (
-        {"requestContext": _ANY, "requestPayload": _ANY},
-        "The body is the envelope of a Lambda destination; send its requestPayload",
-    ),
-    (
-        {"requestContext": _ANY},
-        "The body is an event of API Gateway, a function URL or a load balancer; send its body",
-    ),
-    (
-        {"httpMethod": _ANY},
-        "The body is an event of API Gateway or a load balancer; send its body",
-    ),
-    (
-        {"specversion": _ANY, "type": _ANY, "source": _ANY},
-        "The body is a CloudEvents event; send its data",
-    ),
-    (
-        {"messageId": _ANY, "body": _ANY},
-        "The body is an SQS record, as EventBridge Pipes send it; send the record's body",
-    ),
-    (
-        {"MessageId": _ANY, "Body": _ANY},
-        "The body is a message as ReceiveMessage returns it; send its Body",
-    ),
-    (
-        {"DetailType": _ANY, "Detail": _ANY},
-        "The body is an entry for PutEvents; put it on the event bus",
-    ),
+    ({"Service", "Event", "Bucket"}, "the test event of an S3 notification; send requests instead"),
+    ({"requestPayload"}, "the envelope of a Lambda destination; send its requestPayload"),
+    ({"requestContext"}, "an event of API Gateway or a function URL; send its body"),
+    ({"httpMethod"}, "an event of API Gateway or a load balancer; send its body"),
+    ({"specversion", "type", "source"}, "a CloudEvents event; send its data"),
+    ({"messageId", "body"}, "an SQS record, as EventBridge Pipes send it; send the record's body"),
+    ({"MessageId", "Body"}, "a message as ReceiveMessage returns it; send its Body"),
+    ({"DetailType", "Detail"}, "an entry for PutEvents; put it on the event bus"),
 ]
-
-
-def _matches(document: Fields, pattern: Mapping[str, Any]) -> bool:
-    """Return whether the document has each name with this value, or with a value of this type."""
-    return all(
-        name in document
-        and (
-            wanted == document[name]
-            or (isinstance(wanted, type) and isinstance(document[name], wanted))
-        )
-        for name, wanted in pattern.items()
-    )
+"""The names that give a shape away, and what to say of it."""

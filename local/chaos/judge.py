@@ -15,13 +15,8 @@ class Promise(StrEnum):
     WINDOW = "calls inside the window of an e-mail"
     CONSERVATION = "requests without a result, not in the dead-letter queue"
     IDENTITY = "requests with more than one final result"
-    ORIGIN = "results of requests that were never sent"
     ONCE = "calls for users without an open request"
     DEAD_LETTER = "failed or invalid, not in the dead-letter queue"
-
-
-Violations = Iterator[tuple[Promise, str]]
-"""The broken promise, and a sentence with the request or the user."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,7 @@ class History:
 
 @dataclass
 class _Request:
+    users: set[str] = field(default_factory=set)
     sent: list[float] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)
 
@@ -81,43 +77,35 @@ class _Request:
         return any(sent < at for sent in self.sent) and not self.ends(at)
 
 
-def judge(history: History) -> Violations:
-    """Yield all violations that are visible from outside."""
+def judge(history: History) -> Iterator[tuple[Promise, str]]:
+    """Yield each broken promise with a sentence that names the request or the user."""
     requests: defaultdict[str, _Request] = defaultdict(_Request)
-    requests_of: defaultdict[str, set[str]] = defaultdict(set)
     for trigger in history.triggers:
         requests[trigger.request_id].sent.append(trigger.at)
-        requests_of[trigger.user_id].add(trigger.request_id)
+        requests[trigger.request_id].users.add(trigger.user_id)
     for publication in history.publications:
         requests[publication.request_id].published.append(publication)
 
     for request_id, request in requests.items():
         is_dead = request_id in history.dead_letters
-        if not request.sent:
-            yield Promise.ORIGIN, f"{request_id} has a result and was never sent"
         if not (request.published or is_dead):
             text = f"{request_id} is nowhere, or one of {history.waiting} waiting messages"
             yield Promise.CONSERVATION, text
-        if request.sent and len(ends := request.ends()) > 1:
+        if len(ends := request.ends()) > 1:
             yield Promise.IDENTITY, f"{request_id} has several results: {', '.join(ends)}"
         for status in {each.status for each in request.published} & {"failed", "invalid"}:
             if not is_dead:
                 yield Promise.DEAD_LETTER, f"{request_id} is {status}"
-    for call in history.calls:
-        user_id, at = call.user_id or call.path, call.received_at
-        if not any(requests[each].is_open(at) for each in requests_of[user_id]):
-            yield Promise.ONCE, f"{user_id} was called at {at:.3f} s without an open request"
-    yield from _calls_inside_windows(history)
 
-
-def _calls_inside_windows(history: History) -> Violations:
     # All calls count, not only those with an e-mail: the fake server sends none for a call inside
     # the window, so that counting e-mails would find nothing.
-    last_email_at: dict[str | None, float] = {}
+    last_email_at: dict[str, float] = {}
     for call in sorted(history.calls, key=lambda each: each.received_at):
-        gap = call.received_at - last_email_at.get(call.user_id, float("-inf"))
+        user_id, at = call.user_id or call.path, call.received_at
+        if not any(user_id in each.users and each.is_open(at) for each in requests.values()):
+            yield Promise.ONCE, f"{user_id} was called at {at:.3f} s without an open request"
+        gap = at - last_email_at.get(user_id, -math.inf)
         if gap < history.window_seconds:
-            at = f"{call.received_at:.3f} s, {gap:.3f} s after an e-mail"
-            yield Promise.WINDOW, f"{call.user_id} was called at {at}"
+            yield Promise.WINDOW, f"{user_id} was called at {at:.3f} s, {gap:.3f} s after an e-mail"
         if call.emailed_at is not None:
-            last_email_at[call.user_id] = call.emailed_at
+            last_email_at[user_id] = call.emailed_at

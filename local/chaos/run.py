@@ -1,18 +1,51 @@
 """`make chaos`: inject faults into the deployed stack and check its promises from outside."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 
-from local.chaos.judge import judge
-from local.chaos.plan import Plan, draw_plan
+from local.chaos.judge import History, Publication, Trigger, judge
+from local.chaos.plan import API_FAULTS, Outage, Plan, PlannedRequest, draw_plan
 from local.chaos.report import draw, table
-from local.chaos.soak import Say, soak
-from local.environment import empty_log_folder
+from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.errors import CommandError
-from local.stack import build
+from local.faults import FaultProxy, fault_proxy
+from local.partoo.control import User
+from local.rows import plain_console
+from local.stack import reconfigure
+
+_WINDOW_SECONDS = 10
+# Far more than are sent: the soak is about faults, not about the quota.
+_REQUESTS_PER_MINUTE = 3_000
+_PARAMETERS = {
+    "PartooTimeoutSeconds": "1",
+    # With a third of the calls faulty, a few requests need this many attempts.
+    "MaxAttempts": "3",
+    # A soak needs more calls for each user than a day allows.
+    "UserDailyLimit": "0",
+}
+# Short, because the claim of an execution that dies lasts until its deadline. A function begins no
+# call with less than 15.5 s left: 1 s for the call, 12 s for its writes, 2.5 s for the token.
+_EXECUTION_SECONDS = 20
+# Longer than an execution, so that no message is received twice at once.
+_VISIBILITY = {"VisibilityTimeout": str(_EXECUTION_SECONDS + 4)}
+_MORE_FAULTS_SECONDS = 120.0
+# A request can be interrupted and wait for its window several times.
+_COMPLETION_SECONDS = 300.0
+_LOOK_SECONDS = 0.5
+_NAME = re.compile(r"chaos-\d+-\d+")
 
 
 def main(seed: str, requests: str) -> int:
@@ -21,29 +54,160 @@ def main(seed: str, requests: str) -> int:
         raise CommandError(
             f"SEED and REQUESTS must be whole numbers, REQUESTS at least 1, not {seed}, {requests}."
         )
-    console = Console(highlight=False, markup=False)
-    folder = empty_log_folder("chaos")
-    console.print("Building functions and layer …")
-    template = build(folder.parent / "sam", logs=folder)
     plan = draw_plan(int(seed), int(requests))
-    say = partial(console.print, soft_wrap=True)
-    return 1 if carry_out(plan, folder, template=template, say=say) else 0
+    return 1 if carry_out(plan, empty_log_folder("chaos"), plain_console()) else 0
 
 
-def carry_out(plan: Plan, folder: Path, *, template: Path, say: Say) -> list[str]:
-    """Run a plan on a new stack; writes table, history and chart to `folder`.
+def carry_out(plan: Plan, folder: Path, console: Console) -> list[str]:
+    """Run a plan on a new stack; writes history and chart to `folder`.
 
     Returns the violations. Raises CommandError if the stack cannot be deployed.
     """
-    say("Starting AWS and the fake Partoo server, deploying …")
-    history = soak(plan, folder, template, say)
+    with (
+        fault_proxy() as proxy,
+        local_environment(
+            folder,
+            users=map(User, plan.users),
+            window_seconds=_WINDOW_SECONDS,
+            requests_per_minute=_REQUESTS_PER_MINUTE,
+            parameters=_PARAMETERS,
+            functions_endpoint_url=proxy.url,
+            say=console.print,
+        ) as environment,
+        console.status("") as status,
+    ):
+        history = _Soak(plan, environment, proxy, status).run()
     violations = list(judge(history))
-    text = table(history, [promise for promise, _ in violations])
-    (folder / "table.md").write_text(text + "\n")
     (folder / "history.json").write_text(json.dumps(vars(history), default=vars, indent=1) + "\n")
     draw(history, folder / "history.png")
-    say(f"\n{text}\n\nTable, history and chart are in {folder}.")
+    console.print(table(history, [promise for promise, _ in violations]))
+    console.print(f"History and chart are in {folder}.")
     sentences = [f"{promise}: {where}" for promise, where in violations]
     for sentence in sentences:
-        say(f"Violation: {sentence}.")
+        console.print(f"Violation: {sentence}.")
     return sentences
+
+
+class _Soak:
+    """A plan, the stack that it runs on, and the record of what was seen."""
+
+    def __init__(
+        self, plan: Plan, environment: LocalEnvironment, proxy: FaultProxy, status: Status
+    ) -> None:
+        self.plan, self.environment, self.proxy, self.status = plan, environment, proxy, status
+        self.aws, self.stack, self.partoo = environment.aws, environment.stack, environment.partoo
+        self.history = History(plan.seed, _WINDOW_SECONDS)
+        # By the names that are in the requests' texts.
+        self.request_ids: dict[str, str] = {}
+        proxy.forward_to(self.aws.endpoint_url, self.aws.ca)
+        reconfigure(self.aws, self.stack.reinvite_function_name, Timeout=_EXECUTION_SECONDS)
+        for queue_url in self.stack.queue_urls:
+            self.aws.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes=_VISIBILITY)
+        # Starts the function with an invalid request, so that the first faults find it running.
+        environment.invoke(self.stack.reinvite_function_name, "{}")
+        self.started_at = time.time()
+
+    def run(self) -> History:
+        """Carry out the plan, end all faults, and wait until all requests have ended."""
+        plan, history = self.plan, self.history
+        actions: list[tuple[float, Callable[[], None]]] = [
+            *((each.at, partial(self._send, each)) for each in plan.requests),
+            *((at, self._kill) for at in plan.kills),
+            *((each.at, partial(self._begin, each)) for each in plan.outages),
+            *((each.at + each.seconds, partial(self._end, each)) for each in plan.outages),
+        ]
+        for at, act in sorted(actions, key=lambda action: action[0]):
+            while (wait := at - self._now()) > 0:
+                self._look()
+                time.sleep(min(wait, _LOOK_SECONDS))
+            act()
+        # Outages and open breakers held calls up, whose faulty answers are still to come.
+        self._wait(_MORE_FAULTS_SECONDS)
+        for user_id in plan.users:
+            self.partoo.script(user_id)
+        self._wait(_COMPLETION_SECONDS)
+        history.seconds, history.waiting = self._now(), self._waiting()
+        history.calls = [
+            replace(
+                call,
+                received_at=call.received_at - self.started_at,
+                emailed_at=call.emailed_at and call.emailed_at - self.started_at,
+            )
+            for call in self.partoo.calls()
+        ]
+        return history
+
+    def _send(self, request: PlannedRequest) -> None:
+        if request.faults:
+            self.partoo.script(request.user_id, *(API_FAULTS[name] for name in request.faults))
+        at = self._now()
+        message_id = self.environment.send(request.text)
+        request_id = request.request_id or message_id
+        self.request_ids[request.name] = request_id
+        self.history.triggers.append(Trigger(at, request_id, request.user_id))
+
+    def _kill(self) -> None:
+        """Kill the processes in which the local AWS runs functions, busy or idle.
+
+        The next execution starts a new process.
+        """
+        workers = ["pgrep", "-P", str(self.aws.server_pid), "-f", "/ministack-lambda-[^/]+/_worker"]
+        listed = subprocess.run(workers, check=False, capture_output=True, text=True)
+        for pid in listed.stdout.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+                self.history.killed_workers += 1
+        self.history.kills.append(self._now())
+
+    def _begin(self, outage: Outage) -> None:
+        self.proxy.outage = (outage.service, outage.fault, outage.probability)
+
+    def _end(self, outage: Outage) -> None:
+        self.proxy.outage = None
+        for (service, fault), count in self.proxy.injected.items():
+            self.history.aws_faults[f"calls of {service} {fault.value}"] = count
+        self.history.outages.append((outage.service, outage.at, self._now()))
+
+    def _look(self) -> None:
+        """Receive what was published and what failed, and show the progress."""
+        history = self.history
+        for message in self._drain(self.stack.results_queue_url):
+            result = json.loads(message["Body"])
+            at = int(message["Attributes"]["SentTimestamp"]) / 1000 - self.started_at
+            # The result of the first invocation was published before the start.
+            if at >= 0:
+                published = (result["request_id"], result["status"], message["Body"])
+                history.publications.append(Publication(at, *published))
+        for message in self._drain(self.stack.dead_letter_queue_url):
+            names = set(_NAME.findall(message["Body"]))
+            history.dead_letters += [self.request_ids[name] for name in names]
+        answered = len({each.request_id for each in history.publications})
+        self.status.update(
+            f"{self._now():4.0f} s: {len(self.request_ids)} requests sent, {answered} answered; "
+            f"{self._waiting()} messages wait"
+        )
+
+    def _drain(self, queue_url: str) -> list[dict[str, Any]]:
+        received: list[dict[str, Any]] = []
+        while messages := self.aws.receive(queue_url):
+            received += messages
+        return received
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until all requests have ended, or for so long."""
+        deadline, complete = self._now() + seconds, False
+        while not complete and self._now() < deadline:
+            time.sleep(_LOOK_SECONDS)
+            # Before the topic is read: a message leaves its queue after its result is published.
+            complete = self._waiting() == 0
+            self._look()
+
+    def _waiting(self) -> int:
+        """Return the number of messages on the queues, in flight and delayed ones included.
+
+        A message that moves to the next queue is on both for a moment, and never on neither.
+        """
+        return sum(self.aws.count(queue_url) for queue_url in self.stack.queue_urls)
+
+    def _now(self) -> float:
+        return time.time() - self.started_at

@@ -4,40 +4,22 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urljoin
 
 import urllib3
 
+from local.aws import REPOSITORY
 from local.errors import CommandError
-from local.partoo.answers import Answer, Call, Operation
-from local.partoo.directory import ApiKey, User
-from local.partoo.state import ANY_KEY_LIST, ANY_SEARCH, ANY_USER
+from local.partoo.values import ANY_SEARCH, ANY_USER, Answer, ApiKey, Call, User
 
-__all__ = [
-    "ANY_KEY_LIST",
-    "ANY_SEARCH",
-    "ANY_USER",
-    "Answer",
-    "ApiKey",
-    "Call",
-    "ControlError",
-    "PartooControl",
-    "User",
-    "running_fake_partoo",
-]
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
-_POLL_SECONDS = 0.01
+__all__ = ["ANY_SEARCH", "ANY_USER", "Answer", "ApiKey", "Call", "User"]
 
 
 class ControlError(CommandError):
-    """The fake server refused a command, did not start, or did not receive calls in time."""
+    """The fake server refused a command, or did not start."""
 
 
 class PartooControl:
@@ -49,10 +31,10 @@ class PartooControl:
 
     def __init__(self, base_url: str) -> None:
         self._control_url = urljoin(base_url, "/_control/")
-        self._http = urllib3.PoolManager(retries=False, timeout=10.0)
+        self._http = urllib3.PoolManager(retries=False, timeout=60.0)
 
     def add_users(self, *users: User) -> None:
-        self._send("add_users", users=[asdict(user) for user in users])
+        self._send("add_users", users=users)
 
     def users(self) -> list[User]:
         return [User(**each) for each in self._send("users")]
@@ -64,56 +46,27 @@ class PartooControl:
         self._send("set_key", api_key=api_key)
 
     def add_key(self, key: ApiKey) -> None:
-        self._send("add_key", key=asdict(key))
+        self._send("add_key", key=key)
 
     def script(self, user_id: str, *answers: Answer) -> None:
-        self._send("script", user_id=user_id, answers=[asdict(answer) for answer in answers])
+        self._send("script", user_id=user_id, answers=answers)
 
-    def calls(
-        self, user_id: str | None = None, operation: Operation | None = "invite", since: int = 0
-    ) -> list[Call]:
-        """Return the logged calls after the sequence number `since`, the oldest first.
-
-        None means any user or operation.
-        """
-        calls = [Call(**each) for each in self._send("calls", since=since)]
-        return [
-            call
-            for call in calls
-            if user_id in (None, call.user_id) and operation in (None, call.operation)
-        ]
+    def calls(self, user_id: str | None = None) -> list[Call]:
+        """Return the invite calls of one user or of all, the oldest first."""
+        calls = [Call(**each) for each in self._send("calls")]
+        invitations = [call for call in calls if call.operation == "invite"]
+        return [call for call in invitations if user_id in (None, call.user_id)]
 
     def emails(self, user_id: str | None = None) -> list[Call]:
         """Return the calls that sent an e-mail; `emailed_at` is its time."""
         return [call for call in self.calls(user_id) if call.email_sent]
 
-    def wait_for_calls(
-        self, count: int, user_id: str | None = None, timeout_seconds: float = 10.0
-    ) -> list[Call]:
-        """Wait for `count` invite calls, answered or not, and return them.
-
-        Raises ControlError after `timeout_seconds`.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        while len(calls := self.calls(user_id)) < count:
-            if time.monotonic() > deadline:
-                raise ControlError(
-                    f"After {timeout_seconds} s the log has {len(calls)} calls, not {count}."
-                )
-            time.sleep(_POLL_SECONDS)
-        return calls
-
-    def release(self) -> None:
-        """Send all answers that are held now."""
-        self._send("release")
-
     def reset(self) -> None:
-        """Restore the initial state and send all held answers."""
         self._send("reset")
 
     def _send(self, command: str, **given: object) -> Any:
         # urllib3's own JSON is UTF-8, which cannot carry the lone surrogates of an answer's body.
-        body = json.dumps(given)
+        body = json.dumps(given, default=vars)
         reply = self._http.request("POST", self._control_url + command, body=body)
         if reply.status != 200:
             raise ControlError(f"{command} was answered {reply.status}: {reply.data!r}.")
@@ -132,7 +85,7 @@ def running_fake_partoo(
     command += [str(window_seconds), str(requests_per_minute)]
     environment = os.environ | {"FAKE_PARTOO_KEY": api_key}
     with subprocess.Popen(
-        command, cwd=_REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             base_url = cast(IO[str], process.stdout).readline().strip()

@@ -1,33 +1,45 @@
 """State and rules of the fake Partoo server: users, keys, window, quota, scripts and call log.
 
-No sockets and no sleeping: requests and answers are values, and the clock is an argument.
+No sockets, no sleeping and no threads: requests and answers are values, and the clock is an
+argument.
 """
 
+import json
+import math
 import random
-import threading
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from local.partoo.answers import Answer, Call, Operation
-from local.partoo.directory import ApiKey, Cache, User, bad_request, list_keys, search
+from local.partoo.values import ANY_SEARCH, ANY_USER, Answer, ApiKey, Call, Operation, User
 
-ANY_USER = "*"
-ANY_SEARCH = "?search"
-ANY_KEY_LIST = "?keys"
-QUOTA_PERIOD_SECONDS = 60.0
-
-# Operation: its method, and whose script answers it besides a user's own.
-_OPERATIONS: Mapping[Operation, tuple[str, str]] = {
-    "invite": ("POST", ANY_USER),
-    "search": ("GET", ANY_SEARCH),
-    "keys": ("GET", ANY_KEY_LIST),
+_QUOTA_PERIOD_SECONDS = 60.0
+_ITEMS_PER_PAGE = 30
+# Operation: its method.
+_METHODS: Mapping[Operation, str] = {"invite": "POST", "search": "GET", "keys": "GET"}
+_PER_PAGE = "[1-9][0-9]?|100"
+# The vendor adds roles.
+_ROLE = "[A-Z]+(_[A-Z]+)*"
+# No number may have more digits than int() reads.
+_OF_A_SEARCH = {
+    "status": "active|invited",
+    # The vendor does not document the spelling of this boolean.
+    "disabled": "True|False|true|false",
+    "role": f"{_ROLE}(,{_ROLE})*",
+    "org_id": "-?[0-9]{1,4000}",
+    "page": "[1-9][0-9]{0,3999}",
+    "per_page": _PER_PAGE,
+    "display_business_ids": "True|False",
+    "order_by": "email",
 }
+_OF_A_LIST_OF_KEYS = {"status": "active", "per_page": _PER_PAGE}
 
 
 class PartooState:
-    """State of the API; all methods are thread-safe.
+    """State of the API. Its keys may access all organisations.
 
     `window_seconds`: for this long after an e-mail, the user gets no other. `clock` returns epoch
     seconds.
@@ -41,118 +53,86 @@ class PartooState:
         requests_per_minute: int,
         clock: Callable[[], float],
     ) -> None:
-        self._api_key = api_key
-        self._window_seconds = window_seconds
-        self._requests_per_minute = requests_per_minute
-        self._clock = clock
-        self._lock = threading.RLock()
+        self._api_key, self._clock = api_key, clock
+        self._window_seconds, self._requests_per_minute = window_seconds, requests_per_minute
         self.reset()
 
     def reset(self) -> None:
         """Restore the initial state."""
-        with self._lock:
-            self.set_key(self._api_key)
-            self._users: dict[str, User] = {}
-            self._found: Cache = {}
-            self._accepting = 0
-            self._rng = random.Random(0)  # noqa: S311  # not for security
-            self._scripts: dict[str, deque[Answer]] = {}
-            self._last_email_at: dict[str, float] = {}
-            self._counted_at: deque[float] = deque()
-            self._calls: list[Call] = []
+        self.set_key(self._api_key)
+        self._users: dict[str, User] = {}
+        self._accepting = 0
+        self._rng = random.Random(0)  # noqa: S311  # not for security
+        self._scripts: dict[str, deque[Answer]] = {}
+        self._last_email_at: dict[str, float] = {}
+        self._counted_at: deque[float] = deque()
+        self._calls: list[Call] = []
 
     def add_users(self, users: Iterable[User]) -> None:
         """Register users; a known id is replaced."""
-        with self._lock:
-            self._users |= {user.id: user for user in users}
-            self._found.clear()
+        self._users |= {user.id: user for user in users}
 
     def users(self) -> list[User]:
         """Return all users in the order of their registration."""
-        with self._lock:
-            return list(self._users.values())
+        return list(self._users.values())
 
     def set_churn(self, accepting: int) -> None:
         """Let so many users accept after each search that is answered 200, all over the list."""
-        with self._lock:
-            self._accepting = accepting
+        self._accepting = accepting
 
     def set_key(self, api_key: str) -> None:
         """Replace all keys by this one."""
-        with self._lock:
-            self._keys = {api_key: ApiKey(api_key)}
+        self._keys = {api_key: ApiKey(api_key)}
 
     def add_key(self, key: ApiKey) -> None:
         """Add a key; one with the same value is replaced."""
-        with self._lock:
-            self._keys[key.value] = key
+        self._keys[key.value] = key
 
     def script(self, user_id: str, answers: Iterable[Answer]) -> None:
         """Set the answers to this user's next invite calls; replaces an earlier script.
 
-        `ANY_USER` is for users without a script of their own. `ANY_SEARCH` is for searches,
-        `ANY_KEY_LIST` for lists of keys: there, a 200 without a body gets the unscripted body.
+        `ANY_USER` is for users without a script of their own, `ANY_SEARCH` for searches.
         """
-        with self._lock:
-            self._scripts[user_id] = deque(answers)
+        self._scripts[user_id] = deque(answers)
 
-    def calls(self, since: int = 0) -> list[Call]:
-        """Return the calls with a sequence number above `since`, the oldest first."""
-        with self._lock:
-            return self._calls[since:]
+    def calls(self) -> list[Call]:
+        """Return the call log, the oldest call first."""
+        return list(self._calls)
 
-    def receive(
-        self, method: str, target: str, headers: Mapping[str, str]
-    ) -> tuple[Answer, Callable[[], None]]:
-        """Log and count a call, and send its e-mail.
+    def receive(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[Answer, Call]:
+        """Log and count a call, and send its e-mail; returns its answer and its entry in the log.
 
-        `target` is the undecoded path and query, the headers' names are in lower case. Returns the
-        answer, and what notes in the log that it is sent.
+        `target` is the undecoded path and query, the headers' names are in lower case. Whoever
+        sends the answer sets the entry's status.
         """
-        with self._lock:
-            now, (operation, user_id) = self._clock(), _operation(target)
-            needed, any_script = _OPERATIONS.get(operation, ("", ""))
-            invites = operation == "invite" and method == needed
-            answer = self._next_scripted(user_id, any_script) if method == needed else None
-            if answer is None and self._is_over_quota(now):
-                answer = Answer(status=429, headers={"Retry-After": "60"})
-            else:
-                self._counted_at.append(now)
-                decided = self._decide(method, target, headers, now)
-                if answer is None:
-                    answer = decided
-                elif not invites and answer.status == 200 and answer.body is None:
-                    answer = replace(answer, status=decided.status, body=decided.body)
-
-            emailed_at = now + answer.acts_after if invites and answer.sends_email else None
-            if emailed_at is not None:
-                self._last_email_at[user_id] = max(
-                    emailed_at, self._last_email_at.get(user_id, emailed_at)
-                )
-            is_page = operation == "search" and answer.status == 200 and answer.drop is None
-            if is_page and self._accepting:
-                self._let_users_accept()
-            calls, index = self._calls, len(self._calls)
-            calls.append(Call(index + 1, now, target, operation, user_id or None, emailed_at))
-
-        def note() -> None:
-            with self._lock:
-                # In the list of before, should a reset come between.
-                calls[index] = replace(calls[index], status=answer.status)
-
-        return answer, note
+        now, (operation, user_id) = self._clock(), _operation(target)
+        is_right, answer = method == _METHODS.get(operation), None
+        if is_right and operation in ("invite", "search"):
+            names = (user_id, ANY_USER) if operation == "invite" else (ANY_SEARCH,)
+            scripts = [each for name in names if (each := self._scripts.get(name))]
+            answer = scripts[0].popleft() if scripts else None
+        if answer is None and self._is_over_quota(now):
+            answer = Answer(status=429, headers={"Retry-After": "60"})
+        else:
+            self._counted_at.append(now)
+            answer = answer or self._decide(method, target, headers, now)
+        emailed_at = None
+        if operation == "invite" and is_right and answer.sends_email:
+            emailed_at = now + answer.acts_after
+            self._last_email_at[user_id] = max(emailed_at, self._last_email_at.get(user_id, 0))
+        if operation == "search" and answer.status == 200:
+            self._let_users_accept()
+        call = Call(now, target, operation, user_id or None, emailed_at)
+        self._calls.append(call)
+        return answer, call
 
     def _let_users_accept(self) -> None:
-        invited = [user for user in self._users.values() if user.status == "invited"]
+        invited = [user for user in self.users() if self._accepting and user.status == "invited"]
         chosen = self._rng.sample(invited, min(self._accepting, len(invited)))
         self.add_users(replace(user, status="active") for user in chosen)
 
-    def _next_scripted(self, *names: str) -> Answer | None:
-        scripts = (self._scripts.get(name) for name in names)
-        return next((script.popleft() for script in scripts if script), None)
-
     def _is_over_quota(self, now: float) -> bool:
-        while self._counted_at and self._counted_at[0] <= now - QUOTA_PERIOD_SECONDS:
+        while self._counted_at and self._counted_at[0] <= now - _QUOTA_PERIOD_SECONDS:
             self._counted_at.popleft()
         return len(self._counted_at) >= self._requests_per_minute
 
@@ -160,31 +140,58 @@ class PartooState:
         operation, user_id = _operation(target)
         if operation == "other":
             return Answer(status=404)
-        allowed, _ = _OPERATIONS[operation]
-        if method != allowed:
-            return Answer(status=405, headers={"Allow": allowed})
+        if method != _METHODS[operation]:
+            return Answer(status=405, headers={"Allow": _METHODS[operation]})
         key = self._keys.get(headers.get("x-apikey", ""))
         if key is None or not key.is_active(now):
             return Answer(status=401)
         query = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
         if operation == "search":
-            return search(self._users.values(), key, query, self._found)
+            return _refusal(query, _OF_A_SEARCH) or self._search(query)
         if operation == "keys":
-            return list_keys(self._keys.values(), key, query, now)
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+            # The vendor does not document the answer to a key that may not list keys.
+            forbidden = None if key.may_list else Answer(status=403)
+            return _refusal(query, _OF_A_LIST_OF_KEYS) or forbidden or self._list(query, now)
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Answer(status=415)
         user = self._users.get(user_id)
         if user is None:
             return Answer(status=404)
-        if user.forbidden or not key.may_access(user.org_id):
-            return Answer(status=403)
         # The vendor documents neither of the next two answers: the code must not rely on the 400.
         if user.status != "invited" or user.disabled or user.sso_only:
-            return bad_request("The user cannot be invited")
+            return _bad_request("The user cannot be invited")
         if now < self._last_email_at.get(user_id, 0) + self._window_seconds:
-            return bad_request("An invitation was sent a moment ago")
+            return _bad_request("An invitation was sent a moment ago")
         return Answer()
+
+    def _search(self, query: Mapping[str, str]) -> Answer:
+        status, disabled = query.get("status"), query.get("disabled", "").title()
+        roles = query["role"].split(",") if "role" in query else None
+        found = [
+            user
+            for user in self._users.values()
+            if user.org_id == int(query.get("org_id", 1))
+            and status in (None, user.status)
+            and disabled in ("", str(user.disabled))
+            and (roles is None or user.role in roles)
+        ]
+        if "order_by" in query:
+            found.sort(key=_email)
+        return _page("users", found, query)
+
+    def _list(self, query: Mapping[str, str], now: float) -> Answer:
+        found = [
+            {
+                "id": number,
+                "label": f"Key {number}",
+                "user_role": "ORG_ADMIN",
+                "disabled": False,
+                "expiration_date": each.expiration_date,
+            }
+            for number, each in enumerate(self._keys.values(), start=1)
+            if "status" not in query or each.is_active(now)
+        ]
+        return _page("api_keys", found, query)
 
 
 def _operation(target: str) -> tuple[Operation, str]:
@@ -197,3 +204,38 @@ def _operation(target: str) -> tuple[Operation, str]:
         case ["", "v2", "user", user_id, "invite"]:
             return "invite", unquote(user_id)
     return "other", ""
+
+
+def _refusal(query: Mapping[str, str], grammar: Mapping[str, str]) -> Answer | None:
+    # The vendor does not document unknown parameters. The fake server refuses them, so that a
+    # misspelt filter fails a test.
+    refused = {
+        name: f"Not a valid parameter: {name}={value}"
+        for name, value in query.items()
+        if name not in grammar or not re.fullmatch(grammar[name], value)
+    }
+    return _bad_request(refused) if refused else None
+
+
+def _bad_request(detail: object) -> Answer:
+    return Answer(status=400, body=json.dumps({"errors": {"json": detail}}))
+
+
+def _page(name: str, found: Sequence[Any], query: Mapping[str, str]) -> Answer:
+    page, size = int(query.get("page", 1)), int(query.get("per_page", _ITEMS_PER_PAGE))
+    listing = {
+        "page": page,
+        "max_page": max(1, math.ceil(len(found) / size)),
+        "count": len(found),
+        name: found[(page - 1) * size : page * size],
+    }
+    return Answer(body=json.dumps(listing, default=_shown))
+
+
+def _email(user: User) -> str:
+    return user.email or f"{user.id}@example.com"
+
+
+def _shown(user: User) -> dict[str, Any]:
+    names = {"first_name": "Ada", "last_name": "Lovelace", "lang": "en"}
+    return vars(user) | names | {"email": _email(user)}

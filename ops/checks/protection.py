@@ -6,125 +6,90 @@ from typing import Any
 
 import yaml
 
-from ops.checks.stack import Findings, Stack, look, or_ok, wrong
+from ops.checks.stack import Findings, Stack, look, ok, wrong
 
 _DRIFT = "aws cloudformation detect-stack-drift --stack-name"
-Statements = list[dict[str, Any]]
 
 
 def storage(stack: Stack) -> Findings:
     """Nothing fails without these, so a difference is for a person to judge."""
-    faults = [
-        look(name, f"{text}, unlike the template; {_DRIFT} {stack.name} shows what else differs")
-        for name, text in _differences(stack)
-    ]
-    yield from or_ok(faults, "encryption", "and backups are as the template has them")
+    for name, text in _differences(stack, stack.deployed.parameters["KmsKeyArn"]):
+        drift = f"{_DRIFT} {stack.name} shows what else differs"
+        yield look(f"{text}, unlike the template; {drift}", name)
+    yield ok("and backups are as the template has them")
 
 
-def _differences(stack: Stack) -> Iterator[tuple[str, str]]:
-    key = stack.deployed.parameters["KmsKeyArn"]
-    for name, found, expected in _encryption(stack, key):
-        if found != expected:
-            yield name, "its encryption differs"
-    yield from _differences_of_the_table(stack, key)
-
-
-def _encryption(stack: Stack, key: str) -> Iterator[tuple[str, object, object]]:
-    """Yield how each resource is encrypted, and how the template has it."""
-    for name, url in stack.of_kind("SQS::Queue").items():
-        found = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        attributes = found["Attributes"]
-        by_sqs = attributes.get("SqsManagedSseEnabled") == "true"
-        yield name, (attributes.get("KmsMasterKeyId", ""), by_sqs), (key, not key)
-    for name, expected in (("ResultTopic", key or "alias/aws/sns"), ("AlarmTopic", key)):
-        topic = stack.client("sns").get_topic_attributes(TopicArn=stack.resources[name].physical_id)
-        yield name, topic["Attributes"].get("KmsMasterKeyId", ""), expected
+def _differences(stack: Stack, key: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each resource that differs, and how."""
+    different, topics = "its encryption differs", {"ResultTopic": key or "alias/aws/sns"}
+    queues, secret = stack.of_kind("SQS::Queue"), stack.of_kind("SecretsManager::Secret")
+    for name in (*queues, *stack.of_kind("SNS::Topic"), *secret):
+        found = stack.attributes(name)
+        by_sqs = found.get("SqsManagedSseEnabled", "").lower() == "true"
+        expected = (topics.get(name, key), name in queues and not key)
+        if (found.get("KmsMasterKeyId", ""), by_sqs) != expected:
+            yield name, different
     for name, group in stack.of_kind("Logs::LogGroup").items():
         groups = stack.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-        keys = {each["logGroupName"]: each.get("kmsKeyId", "") for each in groups}
-        yield name, keys.get(group), key
-    for name, secret in stack.of_kind("SecretsManager::Secret").items():
-        found = stack.client("secretsmanager").describe_secret(SecretId=secret)
-        yield name, found.get("KmsKeyId", ""), key
+        if {each["logGroupName"]: each.get("kmsKeyId", "") for each in groups}.get(group) != key:
+            yield name, different
 
-
-def _differences_of_the_table(stack: Stack, key: str) -> Iterator[tuple[str, str]]:
-    name, tables = "InvitationTable", stack.client("dynamodb")
-    table = {"TableName": stack.deployed.output("TableName")}
-    described = tables.describe_table(**table)["Table"]
-    encryption = described.get("SSEDescription", {})
-    if encryption.get("Status") not in ("ENABLED", "UPDATING") or (
-        key and encryption.get("KMSMasterKeyArn") != key
-    ):
-        yield name, "its encryption differs"
+    tables, table_name = stack.client("dynamodb"), stack.deployed.output("TableName")
+    table = tables.describe_table(TableName=table_name)["Table"]
+    encryption = table.get("SSEDescription", {})
+    is_encrypted = encryption.get("Status") in ("ENABLED", "UPDATING")
     protected = stack.deployed.parameters["DeletionProtection"] == "true"
-    if described.get("DeletionProtectionEnabled", False) is not protected:
-        yield name, "its protection from deletion differs"
-    backups = tables.describe_continuous_backups(**table)["ContinuousBackupsDescription"]
-    if backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] != "ENABLED":
-        yield name, "it has no backups"
-    expiry = tables.describe_time_to_live(**table)["TimeToLiveDescription"]
-    if expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
-        yield name, "its items never expire"
+    backups = tables.describe_continuous_backups(TableName=table_name)[
+        "ContinuousBackupsDescription"
+    ]["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+    expiry = tables.describe_time_to_live(TableName=table_name)["TimeToLiveDescription"]
+    faults = {
+        different: not is_encrypted or (key and encryption.get("KMSMasterKeyArn") != key),
+        "its protection from deletion differs": table.get("DeletionProtectionEnabled", False)
+        is not protected,
+        "it has no backups": backups != "ENABLED",
+        "its items never expire": expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"),
+    }
+    yield from (("InvitationTable", text) for text, is_fault in faults.items() if is_fault)
 
 
 def policies(stack: Stack) -> Findings:
-    """A statement more may admit somebody, a statement less may admit plain http."""
-    faults = []
-    for name, expected in _expected_statements(stack):
-        found = [_shape(each) for each in _statements(stack, name)]
-        if sorted(found) != sorted(_shape(each) for each in expected):
-            text = f"its policy differs from the template; {_DRIFT} {stack.name} shows how"
-            faults.append(wrong(name, text))
-    yield from or_ok(
-        faults, "policies", "of queues, topics and secret are as the template has them"
-    )
+    """Compare each policy: a statement more may admit somebody, one less plain http."""
+    for name, expected in _expected_policies(stack):
+        found = json.loads(stack.attributes(name).get("Policy") or '{"Statement": []}')
+        if _shape(found) != _shape(expected):
+            drift = f"{_DRIFT} {stack.name} shows how"
+            yield wrong(f"its policy differs from the template; {drift}", name)
+    yield ok("of queues, topics and secret are as the template has them")
 
 
-def _expected_statements(stack: Stack) -> Iterator[tuple[str, Statements]]:
-    """Yield the name of each resource with a policy, and the policy's statements."""
-    for stack_id in {each.stack_id for each in stack.resources.values()}:
+def _expected_policies(stack: Stack) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name of each resource with a policy, and the policy."""
+    for stack_id in {each["StackId"] for each in stack.resources.values()}:
         body = stack.client("cloudformation").get_template(
             StackName=stack_id, TemplateStage="Processed"
         )["TemplateBody"]
         # The SDK reads a template in JSON. sam writes the nested one in YAML, without short forms.
         template = yaml.safe_load(body) if isinstance(body, str) else body
         for name, resource in template["Resources"].items():
-            if name not in stack.resources:
-                # Its condition is false.
-                continue
-            match resource.get("Properties"):
-                case {"Queues": names, "PolicyDocument": document}:
-                    yield from ((each["Ref"], document["Statement"]) for each in names)
-                case {"Topics": names, "PolicyDocument": document}:
-                    yield from ((each["Ref"], document["Statement"]) for each in names)
-                case {"SecretId": _, "ResourcePolicy": document}:
-                    yield "ApiKeySecret", document["Statement"]
+            properties = resource.get("Properties", {})
+            names = [*properties.get("Queues", []), *properties.get("Topics", [])]
+            # The condition of a resource that is not in the stack is false.
+            if name in stack.resources and "PolicyDocument" in properties:
+                yield from ((each["Ref"], properties["PolicyDocument"]) for each in names)
+            elif name in stack.resources and "ResourcePolicy" in properties:
+                yield "ApiKeySecret", properties["ResourcePolicy"]
 
 
-def _statements(stack: Stack, name: str) -> Statements:
-    kind, physical_id = stack.resources[name].kind, stack.resources[name].physical_id
-    match kind:
-        case "SQS::Queue":
-            sqs, names = stack.client("sqs"), ["Policy"]
-            queue = sqs.get_queue_attributes(QueueUrl=physical_id, AttributeNames=names)
-            text = queue.get("Attributes", {}).get("Policy")
-        case "SNS::Topic":
-            topic = stack.client("sns").get_topic_attributes(TopicArn=physical_id)
-            text = topic["Attributes"].get("Policy")
-        case _:
-            secrets = stack.client("secretsmanager")
-            text = secrets.get_resource_policy(SecretId=physical_id).get("ResourcePolicy")
-    statements: Statements = json.loads(text or "{}").get("Statement", [])
-    return statements
-
-
-def _shape(statement: Mapping[str, Any]) -> str:
+def _shape(policy: Mapping[str, Any]) -> list[str]:
     """Return what does not depend on the stack's ARNs."""
-    actions = statement["Action"]
-    actions = [actions] if isinstance(actions, str) else actions
-    conditions = statement.get("Condition", {})
-    kept = {name: statement.get(name) for name in ("Sid", "Effect", "Principal")}
-    kept["Action"] = sorted(each.lower() for each in actions)
-    kept["Condition"] = {operator: sorted(keys) for operator, keys in conditions.items()}
-    return json.dumps(kept, sort_keys=True)
+    shapes = []
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        actions = [actions] if isinstance(actions, str) else actions
+        kept = {name: statement.get(name) for name in ("Sid", "Effect", "Principal")}
+        kept["Action"] = sorted(each.lower() for each in actions)
+        conditions = statement.get("Condition", {})
+        kept["Condition"] = {operator: sorted(keys) for operator, keys in conditions.items()}
+        shapes.append(json.dumps(kept, sort_keys=True))
+    return sorted(shapes)

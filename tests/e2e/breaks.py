@@ -19,7 +19,8 @@ def revoke_key(stack: Outside) -> None:
 
 def let_the_key_expire(stack: Outside) -> None:
     stack.partoo.set_key("another")
-    stack.partoo.add_key(ApiKey(KEY, tomorrow()))
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    stack.partoo.add_key(ApiKey(KEY, tomorrow.isoformat()))
 
 
 def forbid_the_list_of_keys(stack: Outside) -> None:
@@ -34,12 +35,10 @@ def open_breaker(stack: Outside) -> None:
     stack.aws.client("dynamodb").put_item(
         TableName=stack.stack.table_name,
         Item={
-            "pk": {"S": "LIMITER"},
-            "sk": {"S": "LIMITER"},
+            **{name: {"S": "LIMITER"} for name in ("pk", "sk", "revision")},
             "paused_until": {"N": f"{time.time() + 300:.0f}"},
             "pause_reason": {"S": "outage"},
             "failures": {"N": "20"},
-            "revision": {"S": "broken"},
         },
     )
 
@@ -52,8 +51,9 @@ def put_dead_letter(stack: Outside) -> None:
 
 
 def disable_event_source(stack: Outside) -> None:
-    uuid = stack.physical_id("ReinviteUserFunctionRetries")
-    stack.aws.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+    stack.aws.client("lambda").update_event_source_mapping(
+        UUID=stack.physical_id("ReinviteUserFunctionRetries"), Enabled=False
+    )
 
 
 def change_function_without_a_version(stack: Outside) -> None:
@@ -98,9 +98,11 @@ def unsubscribe_everybody(stack: Outside) -> None:
 
 
 def let_the_rule_take_nothing(stack: Outside) -> None:
-    name = stack.physical_id("PendingEventRule")
-    pattern = '{"source": ["shop"]}'
-    stack.aws.client("events").put_rule(Name=name, EventPattern=pattern, State="DISABLED")
+    stack.aws.client("events").put_rule(
+        Name=stack.physical_id("PendingEventRule"),
+        EventPattern='{"source": ["shop"]}',
+        State="DISABLED",
+    )
 
 
 def open_the_retry_queue(stack: Outside) -> None:
@@ -113,7 +115,3 @@ def open_the_retry_queue(stack: Outside) -> None:
     )
     changes = {"SqsManagedSseEnabled": "false", "Policy": json.dumps(policy)}
     stack.sqs.set_queue_attributes(**queue, Attributes=changes)
-
-
-def tomorrow() -> str:
-    return (datetime.now(UTC).date() + timedelta(days=1)).isoformat()

@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from local.aws import LocalAws, local_aws
-from local.faults import FaultProxy, fault_proxy
 from local.partoo.control import PartooControl, running_fake_partoo
-from local.stack import build, deploy, reconfigure
+from local.stack import build, deploy
 from tests.e2e.outside import Outside
 
 # Short enough to wait for, long enough for a slow machine to meet it.
 SHORT_WINDOW_SECONDS = 5
+API_TIMEOUT_SECONDS = 5
 MAX_ATTEMPTS = 3
-# Enough for a call with the brisk stack's time-out and its writes.
-EXECUTION_SECONDS = 22
 
 
 @pytest.fixture(scope="session")
@@ -41,15 +39,8 @@ def deployed_template(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> P
 
 
 @pytest.fixture(scope="session")
-def proxy() -> Iterator[FaultProxy]:
-    with fault_proxy() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def aws(logs: Path, proxy: FaultProxy) -> Iterator[LocalAws]:
-    with local_aws(logs, functions_endpoint_url=proxy.url) as running:
-        proxy.forward_to(running.endpoint_url, running.ca)
+def aws(logs: Path) -> Iterator[LocalAws]:
+    with local_aws(logs) as running:
         yield running
 
 
@@ -64,49 +55,34 @@ def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield running
 
 
-@pytest.fixture
-def faults(proxy: FaultProxy) -> Iterator[FaultProxy]:
-    """Injects faults between the functions and AWS; the fixture removes them after the test."""
-    yield proxy
-    proxy.clear()
-
-
 @contextmanager
 def own_stack(
-    aws: LocalAws,
-    template: Path,
-    name: str,
-    *,
-    window_seconds: int = 300,
-    api_window_seconds: int | None = None,
-    requests_per_minute: int = 10_000,
-    **parameters: str,
+    aws: LocalAws, template: Path, name: str, *, window_seconds: int = 300, **parameters: str
 ) -> Iterator[Outside]:
     """Deploy a stack with a fake server of its own, whose first key is `e2e-NAME-key`.
 
-    The stack listens to the event source `crm.NAME`, because all stacks share the bus.
-    `api_window_seconds`: window of the fake server, by default the stack's.
+    The stack listens to the event source `crm.NAME`, because all stacks share the bus. The server
+    refuses calls beyond RequestsPerMinute, if that is given.
     """
     api_key = f"e2e-{name}-key"
+    quota = int(parameters.get("RequestsPerMinute", 10_000))
     with running_fake_partoo(
-        api_key,
-        window_seconds=window_seconds if api_window_seconds is None else api_window_seconds,
-        requests_per_minute=requests_per_minute,
+        api_key, window_seconds=window_seconds, requests_per_minute=quota
     ) as base_url:
         all_parameters = {
             "PartooBaseUrl": base_url,
+            "InviteWindowSeconds": str(window_seconds),
             "PendingEventSource": f"crm.{name}",
             **parameters,
         }
         deployed = deploy(aws, name, all_parameters, template=template, api_key=api_key)
-        partoo = PartooControl(base_url)
-        yield Outside(aws, deployed, partoo, base_url, window_seconds=window_seconds)
+        yield Outside(aws, deployed, PartooControl(base_url))
 
 
 @pytest.fixture(scope="session")
 def stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
-    """A stack with the default parameters, except for the API's address."""
-    with own_stack(aws, deployed_template, "default", PendingEventSource="crm") as default:
+    """A stack with the default parameters, except for the API's address and the events."""
+    with own_stack(aws, deployed_template, "default") as default:
         yield default
 
 
@@ -118,15 +94,9 @@ def brisk_stack(aws: LocalAws, deployed_template: Path) -> Iterator[Outside]:
         deployed_template,
         "brisk",
         window_seconds=SHORT_WINDOW_SECONDS,
-        InviteWindowSeconds=str(SHORT_WINDOW_SECONDS),
-        PartooTimeoutSeconds="2",
+        PartooTimeoutSeconds=str(API_TIMEOUT_SECONDS),
         MaxAttempts=str(MAX_ATTEMPTS),
-        # Enabled, so that the stack has the sweeps' alarms; the schedule starts none.
-        SweepState="ENABLED",
-        SweepSchedule="cron(0 0 1 1 ? 2099)",
     ) as brisk:
-        # The claim of an execution that died ends soon.
-        reconfigure(aws, brisk.stack.reinvite_function_name, Timeout=EXECUTION_SECONDS)
         yield brisk
 
 

@@ -1,26 +1,20 @@
 """`make deploy` to an account of its own."""
 
+import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.aws import LocalAws, local_aws
+from local.aws import LocalAws
 from tests.e2e.clone import clone
 from tests.e2e.conftest import environment_of_make
+from tests.e2e.test_cases import CASES
 from tests.git import git
 
 _SECONDS = 180
 _STACK = "partoo-reinvite-dev"
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """An empty account, because its stack must not receive events of other stacks."""
-    with local_aws(tmp_path_factory.mktemp("account")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +29,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-def _deploy(account: LocalAws, tree: Path, environment: str) -> "subprocess.CompletedProcess[str]":
+def _deploy(own_aws: LocalAws, tree: Path, environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["make", "deploy", f"ENV={environment}"],  # noqa: S607  # whichever runs the tests
         cwd=tree,
-        env=environment_of_make(account),
+        env=environment_of_make(own_aws),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -49,20 +43,24 @@ def _deploy(account: LocalAws, tree: Path, environment: str) -> "subprocess.Comp
 
 
 @pytest.fixture(scope="module")
-def deployed(account: LocalAws, tree: Path) -> "subprocess.CompletedProcess[str]":
-    return _deploy(account, tree, "dev")
+def deployed(own_aws: LocalAws, tree: Path) -> "subprocess.CompletedProcess[str]":
+    return _deploy(own_aws, tree, "dev")
 
 
-def test_built_template_is_deployed(
-    account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
+def test_built_template_is_deployed_with_the_parameters_and_tags_of_samconfig(
+    own_aws: LocalAws, deployed: "subprocess.CompletedProcess[str]"
 ) -> None:
     assert deployed.returncode == 0, deployed.stderr
-    (stack,) = account.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
+    (stack,) = own_aws.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     assert {each["Key"]: each["Value"] for each in stack["Tags"]} == {
         "application": "partoo-reinvite",
         "environment": "dev",
     }
+    assert parameters["PartooBaseUrl"] == "https://api.sandbox.partoo.co/v2"
+    assert parameters["PendingEventSource"] == "crm.dev"
 
 
 def test_account_is_printed_and_the_stack_looked_over(
@@ -75,48 +73,32 @@ def test_account_is_printed_and_the_stack_looked_over(
 
 
 def test_user_id_path_that_does_not_compile_is_refused_before_the_build(
-    account: LocalAws, tree: Path
+    own_aws: LocalAws, tree: Path
 ) -> None:
+    case = json.loads((CASES / "87a-user-id-path-with-dollar.json").read_text(encoding="utf-8"))
+    path = f"UserIdPath={case['UserIdPath']}"
     settings = tree / "samconfig.toml"
     text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace('"PendingEvent', '"UserIdPath=$.id", "PendingEvent'))
+    settings.write_text(text.replace('"PendingEvent', f'"{path}", "PendingEvent'))
 
-    done = _deploy(account, tree, "dev")
+    done = _deploy(own_aws, tree, "dev")
 
     settings.write_text(text)
     assert done.returncode != 0
-    assert "UserIdPath=$.id does not compile: " in done.stderr
+    assert f"{path} does not compile: " in done.stderr
     assert done.stdout == ""
 
 
-def test_parameters_of_samconfig_are_deployed(
-    account: LocalAws, deployed: "subprocess.CompletedProcess[str]"
-) -> None:
-    assert deployed.returncode == 0
-    (stack,) = account.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
-    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-
-    assert parameters["PartooBaseUrl"] == "https://api.sandbox.partoo.co/v2"
-    assert parameters["PendingEventSource"] == "crm.dev"
-
-
-def test_unknown_environment_is_refused(account: LocalAws, tree: Path) -> None:
-    done = _deploy(account, tree, "prod")
-
-    assert done.returncode != 0
-    assert "samconfig.toml has no ENV='prod', but these: dev, sandbox, production." in done.stderr
-
-
-def test_uncommitted_file_is_refused_for_production(account: LocalAws, tree: Path) -> None:
+def test_uncommitted_file_is_refused_for_production(own_aws: LocalAws, tree: Path) -> None:
     git(tree, "init")
     git(tree, "add", ".")
     git(tree, "commit", "--message", "all but one file")
     (tree / "stray.py").touch()
 
-    done = _deploy(account, tree, "production")
+    done = _deploy(own_aws, tree, "production")
 
     assert done.returncode != 0
     assert "Commit first" in done.stderr
     assert "?? stray.py" in done.stderr
-    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
+    stacks = own_aws.client("cloudformation").describe_stacks()["Stacks"]
     assert "partoo-reinvite" not in {each["StackName"] for each in stacks}

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from local.aws import LocalAws
-from local.partoo.control import PartooControl, running_fake_partoo
-from local.stack import deploy, sam
+from local.partoo.control import Answer
+from local.stack import sam
 from tests.documents import REPOSITORY, commands
-from tests.e2e.conftest import SHORT_WINDOW_SECONDS
+from tests.e2e.conftest import own_stack
 from tests.e2e.network import local_network
 from tests.e2e.outside import Outside
 
@@ -47,9 +47,10 @@ class Deployments:
         environment = self.aws.environment() | {"SAM_CLI_POLL_DELAY": "0.2"}
         log = self.aws.logs / f"sam-{stack}.log"
         sam(*arguments, *more, environment=environment, log=log)
-        return self.know(stack)
+        return self.learn(stack)
 
-    def know(self, stack: str) -> dict[str, str]:
+    def learn(self, stack: str) -> dict[str, str]:
+        """Return the outputs of a stack, which fill in words of the next commands."""
         described = self.aws.client("cloudformation").describe_stacks(StackName=stack)
         outputs = {
             each["OutputKey"]: each["OutputValue"] for each in described["Stacks"][0]["Outputs"]
@@ -67,17 +68,14 @@ class Connected:
     outside: Outside
     deployments: Deployments
 
-    def start(self, user_id: str, name: str) -> str:
-        """Start the workflow; returns the execution's ARN."""
-        arn: str = self.outside.aws.client("stepfunctions").start_execution(
+    def run_workflow(self, user_id: str, name: str) -> tuple[dict[str, Any], list[str]]:
+        """Run the workflow for a user; returns its end and the states that it entered."""
+        states = self.outside.aws.client("stepfunctions")
+        execution = states.start_execution(
             stateMachineArn=self.deployments.outputs[f"{NAME}-workflow"]["StateMachineArn"],
             name=name,
             input=json.dumps({"user_id": user_id}),
         )["executionArn"]
-        return arn
-
-    def end_of(self, execution: str) -> dict[str, Any]:
-        states = self.outside.aws.client("stepfunctions")
         end: dict[str, Any] = {}
 
         def has_ended() -> bool:
@@ -85,18 +83,9 @@ class Connected:
             return bool(end["status"] != "RUNNING")
 
         self.outside.wait(has_ended)
-        return end
-
-    def visits(self, execution: str) -> list[str]:
-        """Return the names of the states that an execution entered."""
-        states = self.outside.aws.client("stepfunctions")
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=execution)
-        return [
-            event["stateEnteredEventDetails"]["name"]
-            for page in pages
-            for event in page["events"]
-            if "stateEnteredEventDetails" in event
-        ]
+        events = states.get_execution_history(executionArn=execution, maxResults=100)["events"]
+        entered = [each.get("stateEnteredEventDetails") for each in events]
+        return end, [each["name"] for each in entered if each]
 
 
 @pytest.fixture(scope="module")
@@ -108,24 +97,16 @@ def connected(aws: LocalAws, deployed_template: Path, logs: Path) -> Iterator[Co
     )
     addresses = deployments.run("fixed-address")
     bus = deployments.run("other-account")
-    api_key = "e2e-connected-key"
-    window = SHORT_WINDOW_SECONDS
-    with running_fake_partoo(
-        api_key, window_seconds=window, requests_per_minute=10_000
-    ) as base_url:
-        parameters = json.loads((EXAMPLES / "crm-event/parameters.json").read_text()) | {
-            "PartooBaseUrl": base_url,
-            "InviteWindowSeconds": str(window),
-            "EventBusName": bus["EventBusName"],
-            "SubnetIds": addresses["SubnetIds"],
-            "SecurityGroupIds": addresses["SecurityGroupIds"],
-        }
-        stack = deploy(aws, NAME, parameters, template=deployed_template, api_key=api_key)
-        deployments.know(NAME)
+    parameters = json.loads((EXAMPLES / "crm-event/parameters.json").read_text()) | {
+        "EventBusName": bus["EventBusName"],
+        "SubnetIds": addresses["SubnetIds"],
+        "SecurityGroupIds": addresses["SecurityGroupIds"],
+    }
+    with own_stack(aws, deployed_template, NAME, **parameters) as outside:
+        deployments.learn(NAME)
         deployments.run("other-account")
         deployments.run("failed-results")
         deployments.run("step-functions", more=("PollSeconds=1",))
-        outside = Outside(aws, stack, PartooControl(base_url), base_url, window_seconds=window)
         yield Connected(outside, deployments)
 
 
@@ -143,22 +124,23 @@ def test_every_command_of_sam_has_been_run(connected: Connected) -> None:
     assert sorted(connected.deployments.ran) == sorted(sam_commands())
 
 
-def test_user_id_is_found_by_user_id_path(connected: Connected) -> None:
+def test_event_on_the_bus_is_carried_out_for_the_user_that_user_id_path_finds(
+    connected: Connected,
+) -> None:
     outside = connected.outside
     (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
     detail = json.loads(entry["Detail"])
-    user = outside.invited_user_named(detail["contact"]["external_ids"]["partoo"])
+    user = outside.invited_user(named=detail["contact"]["external_ids"]["partoo"])
 
     bus = outside.stack.event_bus_name
     answer = outside.aws.client("events").put_events(Entries=[entry | {"EventBusName": bus}])
 
     result = outside.result(answer["Entries"][0]["EventId"])
     assert (result["status"], result["source"]) == ("sent", "eventbridge")
-    assert result["user_id"] == user
-    assert result["correlation_id"] == detail["correlation_id"]
+    assert (result["user_id"], result["correlation_id"]) == (user, detail["correlation_id"])
 
 
-def test_event_of_the_other_accounts_bus_is_carried_out(connected: Connected) -> None:
+def test_event_of_the_other_accounts_bus_is_carried_out_once(connected: Connected) -> None:
     outside = connected.outside
     (entry,) = json.loads((EXAMPLES / "crm-event/entries.json").read_text())
     user = outside.invited_user()
@@ -170,7 +152,7 @@ def test_event_of_the_other_accounts_bus_is_carried_out(connected: Connected) ->
     assert outside.result("from-the-other")["status"] == "sent"
     assert outside.stack.event_bus_name != "default"
     outside.wait_until_idle()
-    assert len(outside.results_so_far(["from-the-other"])) == 1
+    assert _names(outside).count("from-the-other") == 1
 
 
 def test_failed_result_arrives_and_no_other(connected: Connected) -> None:
@@ -194,7 +176,7 @@ def test_workflow_ends_with_the_result_of_the_request_of_its_name(connected: Con
     outside = connected.outside
     user = outside.invited_user()
 
-    end = connected.end_of(connected.start(user, "workflow-sent"))
+    end, _ = connected.run_workflow(user, "workflow-sent")
 
     result = outside.result("workflow-sent")
     assert (end["status"], json.loads(end["output"])) == ("SUCCEEDED", result)
@@ -204,7 +186,7 @@ def test_workflow_ends_with_the_result_of_the_request_of_its_name(connected: Con
 
 
 def test_workflow_fails_with_the_reason(connected: Connected) -> None:
-    end = connected.end_of(connected.start("nobody-at-all", "workflow-rejected"))
+    end, _ = connected.run_workflow("nobody-at-all", "workflow-rejected")
 
     assert (end["status"], end["error"]) == ("FAILED", "user_not_found")
     assert json.loads(end["cause"]) == connected.outside.result("workflow-rejected")
@@ -212,16 +194,18 @@ def test_workflow_fails_with_the_reason(connected: Connected) -> None:
 
 def test_workflow_waits_for_a_deferred_result(connected: Connected) -> None:
     outside = connected.outside
-    user = outside.invited_user()
-    outside.invoke({"user_id": user, "request_id": "before-the-workflow"})
+    user = outside.invited_user(Answer(status=429, headers={"Retry-After": "1"}))
 
-    execution = connected.start(user, "workflow-queued")
+    end, entered = connected.run_workflow(user, "workflow-queued")
 
-    end = connected.end_of(execution)
     result = json.loads(end["output"])
     assert (result["request_id"], result["status"]) == ("workflow-queued", "sent")
-    assert connected.visits(execution)[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
-    assert len(outside.partoo.emails(user)) == 2
-    outside.assert_window_held(user)
+    assert entered[:4] == ["Invite", "HasResult", "Wait", "LookUp"]
+    assert len(outside.partoo.emails(user)) == 1
     outside.wait_until_idle()
-    assert len(outside.results_so_far(["workflow-queued"])) == 1
+    assert _names(outside).count("workflow-queued") == 1
+
+
+def _names(outside: Outside) -> list[str]:
+    """Return the request ids of all results so far."""
+    return [each["request_id"] for each in outside.receive_results()]

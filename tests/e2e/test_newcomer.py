@@ -8,14 +8,13 @@ import re
 import shlex
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore import xform_name
 
 from local.aws import LocalAws, clean_environment
 from local.partoo.control import PartooControl
@@ -30,7 +29,10 @@ _POLL_SECONDS = 0.2
 _STACK = "partoo-reinvite"
 # No server listens there.
 _NOWHERE = "http://127.0.0.1:9"
-_RUNBOOK_LINK = re.compile(r"Runbook: (?P<path>\S+)#(?P<heading>\S+)")
+_PUT_KEY = (
+    "aws secretsmanager put-secret-value --secret-id API_KEY_SECRET_ARN "
+    "--secret-string file://key.txt"
+)
 
 
 class Newcomer:
@@ -44,22 +46,21 @@ class Newcomer:
         inherited = clean_environment() | {"TMPDIR": str(self.scratch)}
         self.environment = {name: each for name, each in inherited.items() if name not in of_make}
 
-    def types(self, command: str, **variables: str) -> str:
+    def types(
+        self, command: str, variables: dict[str, str] | None = None, *, succeeds: bool = True
+    ) -> str:
         """Run a command to its end; returns its output."""
-        done = self.tries(command, **variables)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def tries(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             shlex.split(command),
             cwd=self.clone,
-            env=self.environment | variables,
+            env=self.environment | (variables or {}),
             capture_output=True,
             text=True,
             check=False,
             timeout=_SECONDS,
         )
+        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def leaves_running(self, command: str) -> AbstractContextManager[Terminal]:
         return running_terminal(
@@ -74,35 +75,18 @@ class Newcomer:
         for line in re.findall(r"^ +export (.+)$", printed, re.MULTILINE):
             self.environment |= dict(pair.split("=", 1) for pair in shlex.split(line))
 
-    def aws(self, command: str) -> Any:
-        """Carry out `aws SERVICE OPERATION --option value`, as the AWS CLI does."""
-        _, service, operation, *options = shlex.split(command.partition(" #")[0])
-        client: Any = boto3.client(  # type: ignore[call-overload]  # whichever service it names
-            service,
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            region_name=self.environment["AWS_DEFAULT_REGION"],
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            verify=self.environment["AWS_CA_BUNDLE"],
-        )
-        name = operation.replace("-", "_")
-        model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name])
-        spelled = {xform_name(each, "-"): each for each in model.input_shape.members}
-        values = {
-            spelled[option.removeprefix("--")]: self._value(value)
-            for option, value in zip(options[::2], options[1::2], strict=True)
-        }
-        return getattr(client, name)(**values)
+    def aws(self) -> LocalAws:
+        """Return the AWS that the exported variables name."""
+        exported = self.environment
+        ca = Path(exported["AWS_CA_BUNDLE"])
+        return LocalAws(exported["AWS_ENDPOINT_URL"], self.clone, ca=ca)
 
-    def _value(self, value: str) -> str | int:
-        if value.startswith("file://"):
-            return (self.clone / value.removeprefix("file://")).read_text()
-        return int(value) if value.isdigit() else value
-
-    def section(self, path: str, heading: str) -> str:
-        """Return the text below a heading of a document."""
-        text = (self.clone / path).read_text(encoding="utf-8")
-        return text.split(f"\n### {heading}\n", 1)[1].split("\n### ", 1)[0]
+    def output(self, name: str) -> str:
+        """Return an output of the stack."""
+        cloudformation = self.aws().client("cloudformation")
+        (stack,) = cloudformation.describe_stacks(StackName=_STACK)["Stacks"]
+        (found,) = [each for each in stack["Outputs"] if each["OutputKey"] == name]
+        return str(found["OutputValue"])
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +107,9 @@ def local(newcomer: Newcomer) -> Iterator[Terminal]:
 
 def test_samples_run_behind_a_dead_proxy_on_an_ascii_terminal(newcomer: Newcomer) -> None:
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"), _NOWHERE)
+    variables = proxies | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
 
-    printed = newcomer.types("make run", LC_ALL="C", PYTHONIOENCODING="ascii", **proxies)
+    printed = newcomer.types("make run", variables)
 
     assert re.search(r"^13 requests: .*\b10 sent\b", printed, re.MULTILINE)
     assert "Next: make local" in printed
@@ -138,23 +123,34 @@ def test_request_is_shown_from_received_over_deferred_to_sent(
     assert "next 1 invitation: 429" in newcomer.types("make partoo ANSWER=429")
 
     with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}") as invite:
-        local.wait_for(rf"{user} +received → answer 429 → deferred \d s \(throttled\) *$")
-        local.wait_for(r"^Rate limiter: paused until [\d:]{8} \(throttled\)\.")
         local.wait_for(rf"{user} +received → answer 429 → deferred \d s \(throttled\) → sent *$")
         local.wait_for(r"^1 request: 1 sent\. E-mails at the API: 1\.")
         invite.wait_for(r"status +sent")
+    assert re.search(r"Rate limiter: paused until [\d:]{8} \(throttled\)\.", local.printed)
 
 
 def test_newcomer_finds_the_cause_of_an_alarm_and_repairs_it(
     newcomer: Newcomer, local: Terminal
 ) -> None:
     first, second = _users(newcomer, local.text())
+    partoo = PartooControl(local.wait_for(r"Fake Partoo server: +(\S+)")[1])
+    # In place of an e-mail address.
+    alarms = subscribe_queue(newcomer.aws(), "alarms", newcomer.output("AlarmTopicArn"))
 
-    _invites_a_user(newcomer, first)
+    assert re.search(r"status +sent", newcomer.types(f"make invite USER={first} STACK={_STACK}"))
+    assert re.search(r"sent_count +1", newcomer.types(f"make status USER={first} STACK={_STACK}"))
     with newcomer.leaves_running(f"make tail STACK={_STACK}") as tail:
         tail.wait_for("Ctrl-C ends the command")
-        _breaks_and_repairs(newcomer, local, second)
+        partoo.set_key("another-key")
+        with newcomer.leaves_running(f"make invite USER={second} STACK={_STACK}"):
+            alarm = _receives_an_alarm(newcomer, local, alarms)
+            assert "KeyRefused" in alarm["AlarmName"]
+            assert _first_command_of_the_runbook(newcomer, alarm["AlarmDescription"]) == _PUT_KEY
+            newcomer.aws().client("secretsmanager").put_secret_value(
+                SecretId=newcomer.output("ApiKeySecretArn"), SecretString="another-key"
+            )
         tail.wait_for(rf"sent +invited .*{second}")
+
     assert "Traceback" not in tail.printed + local.printed
 
 
@@ -164,9 +160,8 @@ def test_terminal_that_closes_leaves_nothing_behind(newcomer: Newcomer, local: T
 
     assert processes_left(str(newcomer.scratch)) == []
     assert list(newcomer.scratch.iterdir()) == []
-    refused = newcomer.tries("make partoo ANSWER=429")
-    assert refused.returncode != 0
-    assert refused.stderr.startswith("No make local runs in this folder")
+    refused = newcomer.types("make partoo ANSWER=429", succeeds=False)
+    assert refused.startswith("No make local runs in this folder")
 
 
 def _users(newcomer: Newcomer, printed: str) -> list[str]:
@@ -177,80 +172,44 @@ def _users(newcomer: Newcomer, printed: str) -> list[str]:
     return [first, *sorted(others - {first})[:1]]
 
 
-def _invites_a_user(newcomer: Newcomer, user: str) -> None:
-    assert re.search(r"status +sent", newcomer.types(f"make invite USER={user} STACK={_STACK}"))
-    assert re.search(r"sent_count +1", newcomer.types(f"make status USER={user} STACK={_STACK}"))
-
-
-def _breaks_and_repairs(newcomer: Newcomer, local: Terminal, user: str) -> None:
-    partoo = PartooControl(local.wait_for(r"Fake Partoo server: +(\S+)")[1])
-    alarms = _subscribes_to_alarms(newcomer)
-    partoo.set_key("another-key")
-    with newcomer.leaves_running(f"make invite USER={user} STACK={_STACK}"):
-        alarm = _receives_an_alarm(newcomer, local, alarms)
-        assert "KeyRefused" in alarm["AlarmName"]
-
-        link = _RUNBOOK_LINK.search(alarm["AlarmDescription"])
-        assert link is not None
-        advice = newcomer.section(link["path"], link["heading"])
-        put_key, *_ = re.findall(r"^ +(aws .+)$", advice, re.MULTILINE)
-        (newcomer.clone / "key.txt").write_text("another-key")
-        secret = _output(newcomer, "ApiKeySecretArn")
-        newcomer.aws(put_key.replace("API_KEY_SECRET_ARN", secret))
-
-
-def _subscribes_to_alarms(newcomer: Newcomer) -> str:
-    """Subscribe a queue instead of an e-mail address; returns its URL."""
-    typed = newcomer.environment
-    ca = Path(typed["AWS_CA_BUNDLE"])
-    aws = LocalAws(typed["AWS_ENDPOINT_URL"], newcomer.clone, ca=ca)
-    return subscribe_queue(aws, "alarms", _output(newcomer, "AlarmTopicArn"))
-
-
 def _receives_an_alarm(newcomer: Newcomer, local: Terminal, queue_url: str) -> dict[str, Any]:
     """Wait until metrics in the log reach an alarm's threshold, set its state, return the message.
 
     The local AWS derives no metrics from the log.
     """
-    alarms = newcomer.aws("aws cloudwatch describe-alarms")["MetricAlarms"]
+    cloudwatch = newcomer.aws().client("cloudwatch")
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
     deadline = time.monotonic() + _SECONDS
-    risen: list[str] = []
-    while not risen:
+    while not (risen := _risen(alarms, _log(local))):
         assert time.monotonic() < deadline, "no metric of an alarm in the log"
         time.sleep(_POLL_SECONDS)
-        risen = [each["AlarmName"] for each in alarms if _is_reached(each, _log(local))]
     (name,) = risen
-    newcomer.aws(
-        f"aws cloudwatch set-alarm-state --alarm-name {name} --state-value ALARM --state-reason log"
-    )
-    (message,) = newcomer.aws(
-        f"aws sqs receive-message --queue-url {queue_url} --wait-time-seconds 10"
-    )["Messages"]
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="log")
+    (message,) = newcomer.aws().receive(queue_url, wait_seconds=20)
     alarm: dict[str, Any] = json.loads(message["Body"])
     return alarm
 
 
-def _is_reached(alarm: dict[str, Any], log: str) -> bool:
-    """Return whether all values in the log, taken as one period, reach the alarm's threshold."""
-    values = [
-        point.value
-        for point in points(log.splitlines())
-        if (point.namespace, point.name) == (alarm["Namespace"], alarm["MetricName"])
+def _risen(alarms: list[dict[str, Any]], log: str) -> list[str]:
+    """Return the alarms whose metric, all values in the log together, reaches the threshold."""
+    values = Counter[tuple[str, str]]()
+    for point in points(log.splitlines()):
+        values[point.namespace, point.name] += int(point.value)
+    return [
+        each["AlarmName"]
+        for each in alarms
+        if values[each["Namespace"], each["MetricName"]] >= each["Threshold"] > 0
     ]
-    if not values:
-        return False
-    statistic = sum(values) if alarm["Statistic"] == "Sum" else max(values)
-    if alarm["ComparisonOperator"] == "GreaterThanThreshold":
-        return bool(statistic > alarm["Threshold"])
-    return bool(statistic >= alarm["Threshold"])
-
-
-def _output(newcomer: Newcomer, name: str) -> str:
-    (stack,) = newcomer.aws(f"aws cloudformation describe-stacks --stack-name {_STACK}")["Stacks"]
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-    return str(outputs[name])
 
 
 def _log(local: Terminal) -> str:
     folder = Path(local.wait_for(r"Logs: +(.+)$")[1])
     return "\n".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
+
+
+def _first_command_of_the_runbook(newcomer: Newcomer, description: str) -> str:
+    """Return the first command of the section that an alarm's description names."""
+    (path, heading) = re.findall(r"Runbook: (\S+)#(\S+)", description)[0]
+    text = (newcomer.clone / path).read_text(encoding="utf-8")
+    section = text.split(f"\n### {heading}\n", 1)[1].split("\n### ", 1)[0]
+    return str(re.findall(r"^ +(aws .+?)(?: +#.*)?$", section, re.MULTILINE)[0])

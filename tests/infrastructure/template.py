@@ -16,16 +16,18 @@ Resources = dict[str, dict[str, Any]]
 
 
 class CloudFormationLoader(yaml.SafeLoader):
-    """Reads a tag like `!GetAtt A.Arn` as `{"GetAtt": "A.Arn"}`."""
+    """Reads short forms of functions like `!GetAtt A.Arn` as their long forms."""
 
 
 def _construct(loader: CloudFormationLoader, name: str, node: yaml.Node) -> dict[str, Any]:
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-    raise AssertionError(f"!{name} at {node.start_mark} has an argument that is not expected")
+    match name, node:
+        case "Ref", yaml.ScalarNode():
+            return {name: node.value}
+        case "GetAtt", yaml.ScalarNode():
+            return {"Fn::GetAtt": node.value.split(".", 1)}
+        case _, yaml.SequenceNode():
+            return {f"Fn::{name}": loader.construct_sequence(node, deep=True)}
+    return {f"Fn::{name}": node.value}
 
 
 CloudFormationLoader.add_multi_constructor("!", _construct)
@@ -64,6 +66,10 @@ def resources_of_type(kind: str) -> dict[str, dict[str, Any]]:
 FUNCTIONS = tuple(resources_of_type("AWS::Serverless::Function"))
 
 
+def arn(name: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [name, "Arn"]}
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -75,19 +81,29 @@ class Deployment(NamedTuple):
     layer: str = "s3://bucket/layer"
 
 
-def expanded(*, layer: str = Deployment().layer, **parameters: str) -> Resources:
-    """Return the resources that AWS makes of the template."""
-    (resources,) = expand([Deployment(tuple(sorted(parameters.items())), layer)])
-    return resources
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-AbCdEf"
+DEFAULTS = Deployment()
+EVERYTHING_ON = Deployment(
+    (
+        ("ApiKeySecretArn", SECRET_ARN),
+        ("KmsKeyArn", KEY_ARN),
+        ("Tracing", "Active"),
+        ("GradualDeployment", "true"),
+        ("DeletionProtection", "true"),
+    )
+)
 
 
-def expand(deployments: Sequence[Deployment]) -> list[Resources]:
-    """Expand the template for each deployment with the transforms' own code."""
-    return _expand(tuple(deployments))
+def expanded(deployment: Deployment = DEFAULTS) -> Resources:
+    """Return the resources that AWS makes of the template, for one of these two."""
+    deployments = (DEFAULTS, EVERYTHING_ON)
+    return expand(deployments)[deployments.index(deployment)]
 
 
 @cache
-def _expand(deployments: tuple[Deployment, ...]) -> list[Resources]:
+def expand(deployments: Sequence[Deployment]) -> list[Resources]:
+    """Expand the template for each deployment with the transforms' own code."""
     wanted = [{"parameters": dict(each.parameters), "layer": each.layer} for each in deployments]
     run = subprocess.run(
         [str(_SAM_PYTHON), str(Path(__file__).with_name("transforms.py"))],
@@ -97,21 +113,13 @@ def _expand(deployments: tuple[Deployment, ...]) -> list[Resources]:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    resources: list[Resources] = json.loads(run.stdout, object_hook=_short_form)
+    resources: list[Resources] = json.loads(run.stdout)
     return resources
 
 
-def _short_form(node: dict[str, Any]) -> dict[str, Any]:
-    """Write a function as `load` does."""
-    match node:
-        case {"Fn::GetAtt": [str(name), str(attribute)]} if len(node) == 1:
-            return {"GetAtt": f"{name}.{attribute}"}
-    return {name.removeprefix("Fn::"): each for name, each in node.items()}
-
-
-def statements(name: str, **parameters: str) -> list[dict[str, Any]]:
+def statements(name: str, deployment: Deployment = DEFAULTS) -> list[dict[str, Any]]:
     """Return what a function's role allows and denies, AWS's managed policies left out."""
-    resources = expanded(**parameters)
+    resources = expanded(deployment)
     role = f"{name}Role"
     documents = [each["PolicyDocument"] for each in resources[role]["Properties"]["Policies"]]
     documents += [
@@ -119,40 +127,15 @@ def statements(name: str, **parameters: str) -> list[dict[str, Any]]:
         for each in resources.values()
         if each["Type"] == "AWS::IAM::Policy"
         and {"Ref": role} in each["Properties"]["Roles"]
-        and (each.get("Condition") != "HasKmsKey" or "KmsKeyArn" in parameters)
+        and (each.get("Condition") != "HasKmsKey" or deployment == EVERYTHING_ON)
     ]
     return [each for document in documents for each in document["Statement"]]
 
 
-def allowed(name: str, **parameters: str) -> dict[str, list[Any]]:
-    """Return the resources of each action that a function's own policies allow."""
-    actions: dict[str, list[Any]] = {}
-    for statement in statements(name, **parameters):
-        if statement["Effect"] == "Allow":
-            for action in as_list(statement["Action"]):
-                # The policy template's name for SendMessage and its batches.
-                actions.setdefault(action.removesuffix("*"), []).extend(
-                    _arn(each) for each in as_list(statement["Resource"])
-                )
-    return actions
-
-
-def _arn(resource: Any) -> Any:
-    """Return the ARN that a policy template of SAM builds from a name."""
-    match resource:
-        case {"Sub": [str(_), {**names}]} if len(names) == 1:
-            (value,) = names.values()
-            match value:
-                case {"GetAtt": str(attribute)} if attribute.endswith((".QueueName", ".TopicName")):
-                    return {"GetAtt": attribute.split(".")[0] + ".Arn"}
-            return value
-    return resource
-
-
 def references(node: Any) -> set[str]:
-    """Return the names that a part of a template refers to, in whatever way."""
+    """Return the names that a part of a template refers to by `Ref` and `GetAtt`."""
     match node:
-        case {"Ref": str(name)}:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
             return {name}
         case Mapping():
             return set().union(*(references(each) for each in node.values()))

@@ -1,78 +1,50 @@
 """The rules of the examples' templates that the local AWS does not try."""
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import jmespath
-import pytest
 
-from tests.infrastructure.template import PARAMETERS, REPOSITORY, TEMPLATE, load
+from tests.infrastructure.template import REPOSITORY, arn, load
 
 EXAMPLES = REPOSITORY / "examples"
-FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
-PATHS = sorted(str(path.relative_to(REPOSITORY)) for path in EXAMPLES.glob("*/*.yaml"))
+TEMPLATES = {
+    str(path.relative_to(EXAMPLES)): load(f"{path.relative_to(REPOSITORY)}")
+    for path in EXAMPLES.glob("*/*.yaml")
+}
+RECEIVER, SENDER = (TEMPLATES[f"other-account/{each}.yaml"] for each in ("receiver", "sender"))
+WORKFLOW, FAILED_RESULTS, HTTP = (
+    TEMPLATES[f"{each}/template.yaml"]["Resources"]
+    for each in ("step-functions", "failed-results", "http")
+)
 
 
-def statements(role_or_policy: dict[str, Any]) -> list[dict[str, Any]]:
+def allowed(resource: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the actions that a role's policies allow, each with its resource."""
     return [
-        statement
-        for policy in role_or_policy["Properties"]["Policies"]
+        (statement["Action"], statement["Resource"])
+        for policy in resource["Properties"]["Policies"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_each_has_a_page_that_the_index_names(folder: Path) -> None:
-    index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-
-    assert (folder / "README.md").is_file()
-    assert f"]({folder.name}/README.md)" in index
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_each_says_what_it_takes_and_gives(path: str) -> None:
-    template = load(path)
-    faces = [*template.get("Parameters", {}).values(), *template["Outputs"].values()]
-
-    assert template["Description"]
-    assert all(each["Description"] for each in faces)
+def senders(policy: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the services that may send to a queue, each with the condition."""
+    return [
+        (each["Principal"]["Service"], each["Condition"])
+        for each in policy["Properties"]["PolicyDocument"]["Statement"]
+    ]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_what_is_said_to_be_an_output_of_the_application_is_one(path: str) -> None:
-    parameters = load(path).get("Parameters", {})
-    named = {
-        name
-        for name, each in parameters.items()
-        if each["Description"] == "The output of the same name."
-    }
-
-    assert named <= TEMPLATE["Outputs"].keys()
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_each_keeps_what_waits_as_long_as_it_can_and_encrypted(path: str) -> None:
+def test_each_keeps_what_waits_as_long_as_it_can_and_encrypted() -> None:
     queues = [
-        each["Properties"]
-        for each in load(path)["Resources"].values()
+        (each["Properties"]["MessageRetentionPeriod"], each["Properties"]["SqsManagedSseEnabled"])
+        for template in TEMPLATES.values()
+        for each in template["Resources"].values()
         if each["Type"] == "AWS::SQS::Queue"
     ]
 
-    assert {each["MessageRetentionPeriod"] for each in queues} <= {14 * 86_400}
-    assert {each["SqsManagedSseEnabled"] for each in queues} <= {True}
-
-
-# The CRM's event
-CRM_PARAMETERS = json.loads((EXAMPLES / "crm-event/parameters.json").read_text(encoding="utf-8"))
-
-
-def test_crm_event_sets_parameters_that_exist_and_its_page_names_what_they_are_set_to() -> None:
-    page = (EXAMPLES / "crm-event/README.md").read_text(encoding="utf-8")
-
-    assert CRM_PARAMETERS.keys() <= PARAMETERS.keys()
-    assert [value for value in CRM_PARAMETERS.values() if f"`{value}`" not in page] == []
+    assert set(queues) == {(14 * 86_400, True)}
 
 
 def test_crm_event_filter_finds_one_id_in_a_list() -> None:
@@ -83,145 +55,62 @@ def test_crm_event_filter_finds_one_id_in_a_list() -> None:
     assert jmespath.search(path, {"detail": {"contact": {"ids": ids}}}) == "64f0"
 
 
-# Other account
-RECEIVER = load("examples/other-account/receiver.yaml")
-SENDER = load("examples/other-account/sender.yaml")
+def test_other_accounts_bus_takes_events_of_the_crms_account_and_of_no_other() -> None:
+    (statement,) = RECEIVER["Resources"]["CrmBus"]["Properties"]["Policy"]["Statement"]
 
-
-def test_other_account_bus_takes_events_of_the_crms_account_and_of_no_other() -> None:
-    bus = RECEIVER["Resources"]["CrmBus"]["Properties"]
-    (statement,) = bus["Policy"]["Statement"]
-
-    assert statement["Effect"] == "Allow"
     assert statement["Principal"] == {"AWS": {"Ref": "CrmAccountId"}}
+    assert RECEIVER["Parameters"]["CrmAccountId"]["AllowedPattern"] == "^[0-9]{12}$"
     assert statement["Action"] == "events:PutEvents"
-    assert bus["Name"] == {"Ref": "AWS::StackName"}
-    assert statement["Resource"]["Sub"].endswith(":event-bus/${AWS::StackName}")
 
 
-def test_other_account_is_one_account() -> None:
-    pattern = RECEIVER["Parameters"]["CrmAccountId"]["AllowedPattern"]
+def test_other_account_forwards_to_that_bus_alone_and_keeps_what_it_does_not_take() -> None:
+    sender = SENDER["Resources"]
+    (target,) = sender["ForwardRule"]["Properties"]["Targets"]
 
-    assert re.fullmatch(pattern, "111122223333")
-    assert not re.fullmatch(pattern, "*")
-
-
-def test_other_account_forwards_whole_events_about_invitations_to_that_bus_alone() -> None:
-    resources = SENDER["Resources"]
-    rule = resources["ForwardRule"]["Properties"]
-    (target,) = rule["Targets"]
-
-    assert rule["EventBusName"] == {"Ref": "CrmBusName"}
-    assert rule["EventPattern"] == {
-        "source": [{"Ref": "PendingEventSource"}],
-        "detail-type": [{"Ref": "PendingEventDetailType"}],
+    assert target == {
+        "Id": "receiver",
+        "Arn": {"Ref": "ReceiverBusArn"},
+        "RoleArn": arn("ForwardRole"),
+        "DeadLetterConfig": {"Arn": arn("UndeliveredEvents")},
     }
-    assert target["Arn"] == {"Ref": "ReceiverBusArn"}
-    assert target["RoleArn"] == {"GetAtt": "ForwardRole.Arn"}
-    assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
-    assert [
-        (each["Action"], each["Resource"]) for each in statements(resources["ForwardRole"])
-    ] == [("events:PutEvents", {"Ref": "ReceiverBusArn"})]
-
-
-def test_other_account_loses_no_event_that_this_one_does_not_take() -> None:
-    resources = SENDER["Resources"]
-    (target,) = resources["ForwardRule"]["Properties"]["Targets"]
-    policy = resources["UndeliveredEventsPolicy"]["Properties"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
-
-    assert target["DeadLetterConfig"] == {"Arn": {"GetAtt": "UndeliveredEvents.Arn"}}
-    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"GetAtt": "ForwardRule.Arn"}}}
-
-
-def test_other_account_and_this_one_speak_of_the_same_events_as_the_crm() -> None:
-    defaults = {
-        name: SENDER["Parameters"][name]["Default"]
-        for name in ("PendingEventSource", "PendingEventDetailType")
-    }
-
-    assert defaults.items() <= CRM_PARAMETERS.items()
-
-
-# Workflow
-WORKFLOW_RESOURCES = load("examples/step-functions/template.yaml")["Resources"]
-WORKFLOW_DEFINITION = WORKFLOW_RESOURCES["Invitation"]["Properties"]["Definition"]
-WORKFLOW_STATES = WORKFLOW_DEFINITION["States"]
+    assert allowed(sender["ForwardRole"]) == [("events:PutEvents", {"Ref": "ReceiverBusArn"})]
+    assert senders(sender["UndeliveredEventsPolicy"]) == [
+        ("events.amazonaws.com", {"ArnEquals": {"aws:SourceArn": arn("ForwardRule")}})
+    ]
 
 
 def test_workflow_may_invite_and_read_and_nothing_else() -> None:
-    allowed = {
-        each["Action"]: each["Resource"]["Sub"]
-        for each in statements(WORKFLOW_RESOURCES["InvitationRole"])
-    }
+    (invite, function), (read, table) = allowed(WORKFLOW["InvitationRole"])
 
-    assert allowed.keys() == {"lambda:InvokeFunction", "dynamodb:Query"}
-    assert allowed["lambda:InvokeFunction"].endswith(":function:${ReinviteFunctionName}")
-    assert allowed["dynamodb:Query"].endswith(":table/${TableName}")
+    assert (invite, read) == ("lambda:InvokeFunction", "dynamodb:Query")
+    assert function["Fn::Sub"].endswith(":${AWS::AccountId}:function:${ReinviteFunctionName}")
+    assert table["Fn::Sub"].endswith(":${AWS::AccountId}:table/${TableName}")
 
 
-def test_workflow_outlasts_the_request() -> None:
-    not_after = WORKFLOW_STATES["Invite"]["Arguments"]["Payload"]["not_after"]
-    (milliseconds,) = re.findall(r"\+ (\d+)\)", not_after)
+def test_workflow_outlasts_its_request_and_repeats_a_failed_invocation() -> None:
+    definition = WORKFLOW["Invitation"]["Properties"]["Definition"]
+    invite = definition["States"]["Invite"]
+    (milliseconds,) = re.findall(r"\+ (\d+)\)", invite["Arguments"]["Payload"]["not_after"])
 
-    assert int(milliseconds) == 86_400_000
-    assert WORKFLOW_DEFINITION["TimeoutSeconds"] > int(milliseconds) / 1_000
-
-
-def test_workflow_repetition_is_the_same_request() -> None:
-    payload = WORKFLOW_STATES["Invite"]["Arguments"]["Payload"]
-
-    assert payload["request_id"] == "{% $states.context.Execution.Name %}"
-    (retry,) = WORKFLOW_STATES["Invite"]["Retry"]
-    assert retry["ErrorEquals"] == ["States.ALL"]
-
-
-def test_workflow_waits_outside_the_function() -> None:
-    assert WORKFLOW_STATES["Wait"]["Next"] == "LookUp"
-    assert WORKFLOW_STATES["LookUp"]["Next"] == "HasResult"
-    assert [name for name, each in WORKFLOW_STATES.items() if "lambda" in repr(each)] == ["Invite"]
-
-
-# Failed results
-FAILED_RESULTS_RESOURCES = load("examples/failed-results/template.yaml")["Resources"]
+    assert definition["TimeoutSeconds"] > int(milliseconds) / 1_000 == 86_400
+    assert [each["ErrorEquals"] for each in invite["Retry"]] == [["States.ALL"]]
 
 
 def test_failed_results_are_published_to_a_queue_that_may_take_them() -> None:
-    subscription = FAILED_RESULTS_RESOURCES["FailedResultsSubscription"]
-    policy = FAILED_RESULTS_RESOURCES[subscription["DependsOn"]]["Properties"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    source = {"ArnEquals": {"aws:SourceArn": {"Ref": "ResultTopicArn"}}}
 
-    assert policy["Queues"] == [{"Ref": "FailedResults"}]
-    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "ResultTopicArn"}}}
+    assert FAILED_RESULTS["FailedResultsSubscription"]["DependsOn"] == "FailedResultsPolicy"
+    assert senders(FAILED_RESULTS["FailedResultsPolicy"]) == [("sns.amazonaws.com", source)]
 
 
-# HTTP
-HTTP_RESOURCES = load("examples/http/template.yaml")["Resources"]
-
-
-def test_http_every_route_wants_a_signature() -> None:
+def test_http_puts_the_body_of_a_signed_call_on_the_queue_and_nothing_else() -> None:
     routes = [
-        each["Properties"]
-        for each in HTTP_RESOURCES.values()
-        if each["Type"] == "AWS::ApiGatewayV2::Route"
+        each["Properties"] for each in HTTP.values() if each["Type"] == "AWS::ApiGatewayV2::Route"
     ]
 
-    assert routes
-    assert {each["AuthorizationType"] for each in routes} == {"AWS_IAM"}
-
-
-def test_http_nothing_but_the_body_gets_on_the_queue() -> None:
-    integration = HTTP_RESOURCES["PutOnQueue"]["Properties"]
-
-    assert integration["RequestParameters"] == {
+    assert [each["AuthorizationType"] for each in routes] == ["AWS_IAM"]
+    assert HTTP["PutOnQueue"]["Properties"]["RequestParameters"] == {
         "QueueUrl": {"Ref": "RequestQueueUrl"},
         "MessageBody": "$request.body",
     }
-
-
-def test_http_may_put_on_that_queue_and_nothing_else() -> None:
-    assert [
-        (each["Action"], each["Resource"]) for each in statements(HTTP_RESOURCES["PutOnQueueRole"])
-    ] == [("sqs:SendMessage", {"Ref": "RequestQueueArn"})]
+    assert allowed(HTTP["PutOnQueueRole"]) == [("sqs:SendMessage", {"Ref": "RequestQueueArn"})]

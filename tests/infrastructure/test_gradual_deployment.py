@@ -5,54 +5,30 @@ from functools import cache
 import pytest
 
 from tests.infrastructure.template import (
+    DEFAULTS,
+    EVERYTHING_ON,
     PARAMETERS,
     TEMPLATE,
     Deployment,
     Resources,
     expand,
     expanded,
-    references,
 )
 
 FUNCTION = "ReinviteUserFunction"
-# Two other values of each parameter that is a setting of the function.
+# Changed alone, each makes a new version. The others make none: Lambda refuses a second version
+# with the same code and settings.
 SETTINGS = {
-    "PartooBaseUrl": ("https://api.sandbox.partoo.co/v2", "https://example.com"),
-    "ApiKeySecretArn": ("arn:aws:secretsmanager:eu-west-1:1:secret:a", "arn:b"),
-    "PartooTimeoutSeconds": ("11", "12"),
-    "RequestsPerMinute": ("100", "200"),
-    "InviteWindowSeconds": ("600", "900"),
-    "MaxAttempts": ("3", "4"),
-    "UserDailyLimit": ("0", "1"),
-    "HistoryDays": ("30", "31"),
-    "UserIdPath": ("detail.id", "detail.user.id"),
-    "Tracing": ("Active",),
-    "SubnetIds": ("subnet-1", "subnet-2"),
-    "SecurityGroupIds": ("sg-1", "sg-2"),
+    *("PartooBaseUrl", "PartooTimeoutSeconds", "RequestsPerMinute", "ApiKeySecretArn", "Tracing"),
+    *("InviteWindowSeconds", "MaxAttempts", "UserDailyLimit", "HistoryDays", "UserIdPath"),
+    *("SubnetIds", "SecurityGroupIds"),
 }
-# A value of each that is not: Lambda refuses a second version with the same code and settings.
-OTHERS = {
-    "EventBusName": "crm",
-    "PendingEventSource": "erp",
-    "PendingEventDetailType": "user waiting",
-    "SweepState": "ENABLED",
-    "SweepSchedule": "rate(1 day)",
-    "SweepMinAgeHours": "1",
-    "SweepMaxInvites": "1",
-    "SweepMaxUsers": "1",
-    "SweepRoles": "PUBLISHER",
-    "SweepOrgIds": "1",
-    "SweepFirstInvitation": "false",
-    "AlarmEmail": "a@example.com",
-    "GradualDeployment": "true",
-    "DeletionProtection": "true",
-    "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1",
-}
-# Meaningful in a network only.
+# Meaningful in a network only: what each is given with.
 TOGETHER = {
-    "SubnetIds": ("SecurityGroupIds", "sg-0"),
-    "SecurityGroupIds": ("SubnetIds", "subnet-0"),
+    "SubnetIds": (("SecurityGroupIds", "sg-0"),),
+    "SecurityGroupIds": (("SubnetIds", "subnet-0"),),
 }
+OTHER_LAYER = Deployment(layer="s3://bucket/other")
 
 
 def version(resources: Resources) -> str:
@@ -61,63 +37,33 @@ def version(resources: Resources) -> str:
     return name
 
 
+def before_and_after(name: str) -> list[Deployment]:
+    """Return two deployments that differ in one parameter."""
+    parameter, others = PARAMETERS[name], TOGETHER.get(name, ())
+    values = parameter.get("AllowedValues", ["another", "17"])
+    (changed, *_) = [each for each in values if each != parameter["Default"]]
+    value = "17" if parameter["Type"] == "Number" else changed
+    return [Deployment(others), Deployment(((name, value), *others))]
+
+
 @cache
 def versions() -> dict[Deployment, str]:
     """Return the version of every deployment that these tests compare."""
-    deployments = [Deployment()]
-    for name, values in SETTINGS.items():
-        with_it = [TOGETHER[name]] if name in TOGETHER else []
-        deployments += [Deployment(tuple(with_it)), *(_with(name, each) for each in values)]
-    deployments += [Deployment(((name, value),)) for name, value in OTHERS.items()]
-    return dict(zip(deployments, map(version, expand(deployments)), strict=True))
+    compared = [OTHER_LAYER, *(each for name in PARAMETERS for each in before_and_after(name))]
+    return dict(zip(compared, map(version, expand(tuple(compared))), strict=True))
 
 
-def _with(name: str, value: str) -> Deployment:
-    with_it = [TOGETHER[name]] if name in TOGETHER else []
-    return Deployment(((name, value), *with_it))
-
-
-def test_every_parameter_is_changed_here() -> None:
-    assert sorted([*SETTINGS, *OTHERS]) == sorted(PARAMETERS)
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_changed_setting_alone_makes_new_version(name: str) -> None:
-    with_it = [TOGETHER[name]] if name in TOGETHER else []
-    before = versions()[Deployment(tuple(with_it))]
-    after = [versions()[_with(name, value)] for value in SETTINGS[name]]
-
-    assert len({before, *after}) == 1 + len(after)
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_parameter_makes_no_version_that_lambda_would_refuse(name: str) -> None:
-    assert versions()[Deployment(((name, OTHERS[name]),))] == versions()[Deployment()]
-
-
-def test_language_extensions_come_before_sam() -> None:
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_changed_setting_alone_makes_new_version_and_no_other_parameter_does(name: str) -> None:
     """SAM compares references, not values (aws/serverless-application-model#3820)."""
-    assert TEMPLATE["Transform"] == ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"]
+    before, after = (versions()[each] for each in before_and_after(name))
 
-
-def test_versioned_function_repeats_what_globals_take_from_parameters() -> None:
-    shared = TEMPLATE["Globals"]["Function"]
-    own = TEMPLATE["Resources"][FUNCTION]["Properties"]
-    variables = own["Environment"]["Variables"]
-
-    for name, value in shared.items():
-        if name != "Environment" and references(value) & PARAMETERS.keys():
-            assert own[name] == value
-    for name, value in shared["Environment"]["Variables"].items():
-        if references(value) & PARAMETERS.keys():
-            assert variables[name] == value
+    assert (before != after) is (name in SETTINGS)
 
 
 def test_new_packages_make_new_version() -> None:
-    layer = TEMPLATE["Resources"]["DependenciesLayer"]["Properties"]
-
-    assert layer["PublishLambdaVersion"] is True
-    assert version(expanded()) != version(expanded(layer="s3://bucket/other"))
+    assert TEMPLATE["Resources"]["DependenciesLayer"]["Properties"]["PublishLambdaVersion"] is True
+    assert versions()[OTHER_LAYER] != versions()[DEFAULTS]
 
 
 def test_rolled_back_version_is_deleted() -> None:
@@ -135,7 +81,7 @@ def test_gradual_deployment_is_off_by_default() -> None:
 
 
 def test_alarm_rolls_gradual_deployment_back() -> None:
-    resources = expanded(GradualDeployment="true")
+    resources = expanded(EVERYTHING_ON)
 
     deployment = resources[f"{FUNCTION}DeploymentGroup"]["Properties"]
     alarms = deployment["AlarmConfiguration"]["Alarms"]
@@ -147,24 +93,22 @@ def test_alarm_rolls_gradual_deployment_back() -> None:
 
 def test_rollback_alarm_looks_at_new_version_alone() -> None:
     """Otherwise an alarm of the old version would block the deployment of its cure."""
-    resources = expanded(GradualDeployment="true")
+    resources = expanded(EVERYTHING_ON)
     alarm = resources["NewVersionErrorsAlarm"]["Properties"]
-    dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
 
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
-    assert dimensions.keys() == {"FunctionName", "Resource", "ExecutedVersion"}
-    assert dimensions["FunctionName"] == {"Ref": FUNCTION}
-    assert dimensions["ExecutedVersion"] == {"GetAtt": f"{version(resources)}.Version"}
-    assert alarm["TreatMissingData"] == "notBreaching"
+    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {
+        "FunctionName": {"Ref": FUNCTION},
+        # The local transform reduces `Sub` to its text.
+        "Resource": f"${{{FUNCTION}}}:live",
+        "ExecutedVersion": {"Fn::GetAtt": [f"{version(resources)}", "Version"]},
+    }
     # Well within the five minutes of the canary.
     assert alarm["Period"] * alarm["EvaluationPeriods"] <= 60
 
 
-def test_queues_and_callers_meet_live_version() -> None:
-    resources = expanded()
+@pytest.mark.parametrize("event", ["Requests", "Retries", "Bulk"])
+def test_queues_are_read_by_live_version(event: str) -> None:
+    mapping = expanded()[f"{FUNCTION}{event}"]["Properties"]
 
-    for event in ("Requests", "Retries", "Bulk"):
-        mapping = resources[f"{FUNCTION}{event}"]["Properties"]
-        assert mapping["FunctionName"] == {"Ref": f"{FUNCTION}Aliaslive"}
-    output = TEMPLATE["Outputs"]["ReinviteFunctionName"]["Value"]
-    assert output == {"Sub": f"${{{FUNCTION}}}:live"}
+    assert mapping["FunctionName"] == {"Ref": f"{FUNCTION}Aliaslive"}

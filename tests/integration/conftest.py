@@ -1,17 +1,13 @@
 """One local AWS for all integration tests; what a test keeps there is its own."""
 
-import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import trustme
 
 from invitations.table import DynamoDbTable, Table
 from local.aws import LocalAws, local_aws
 from tests.integration.partoo_calls import Clock
-from tests.integration.raw_server import tls_for
 from tests.memory_table import InMemoryTable
 
 
@@ -45,20 +41,3 @@ def table(request: pytest.FixtureRequest) -> Table:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def tls(authority: trustme.CA) -> ssl.SSLContext:
-    return tls_for(authority, "127.0.0.1")
-
-
-@pytest.fixture
-def _trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(certificate)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

@@ -1,6 +1,6 @@
 """What the adapter's tests call, and how they read what comes back."""
 
-from invitations.outcomes import Answered, Response
+from invitations.outcomes import Answered, Response, Unknown
 from invitations.partoo import PartooApi
 
 KEY = "hush-hush-key"
@@ -15,13 +15,19 @@ class Clock:
         return self.now
 
 
-def call(base_url: str, user_id: str = USER, *, timeout_seconds: float = 5) -> Response:
-    return PartooApi(base_url, timeout_seconds).invite(user_id, KEY)
+def api_at(url: str, clock: Clock | None = None, timeout_seconds: float = 60) -> PartooApi:
+    """The adapter, whose clock stands still if the test does not move it."""
+    return PartooApi(url, timeout_seconds, clock or Clock())
 
 
-def status_of(response: Response) -> int:
-    assert isinstance(response, Answered)
-    return response.http_status
+def call(url: str, user_id: str = USER, *, timeout_seconds: float = 60) -> Response:
+    return api_at(url, timeout_seconds=timeout_seconds).invite(user_id, KEY)
+
+
+def status_of(response: Response) -> int | None:
+    """The status; None for a call whose outcome is unknown."""
+    assert isinstance(response, Answered | Unknown)
+    return response.http_status if isinstance(response, Answered) else None
 
 
 def excerpt_of(response: Response) -> str:

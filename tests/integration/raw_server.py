@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import trustme
-
 Talk = Callable[[socket.socket], bool]
 """Answers one request; says whether the connection stays open."""
 
@@ -18,7 +16,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Lets `talk` answer each request, and notes the requests and the ends of their connections."""
+    """Lets `talk` answer each request, and notes the requests and their connections."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -28,7 +26,8 @@ class RawServer(socketserver.ThreadingTCPServer):
         self.talk = talk
         self.tls = tls
         self.heads: list[bytes] = []
-        self.peers: list[tuple[str, int]] = []
+        self.peers: set[tuple[str, int]] = set()
+        self.received = threading.Event()
 
     @property
     def url(self) -> str:
@@ -38,7 +37,11 @@ class RawServer(socketserver.ThreadingTCPServer):
     @property
     def connections(self) -> int:
         """How many connections had a request."""
-        return len(set(self.peers))
+        return len(self.peers)
+
+    def wait_for_a_request(self) -> None:
+        """Wait until a thread has read the request of a client that did not wait for an answer."""
+        assert self.received.wait(timeout=60)
 
 
 class _Conversation(socketserver.BaseRequestHandler):
@@ -55,13 +58,20 @@ class _Conversation(socketserver.BaseRequestHandler):
     def _converse(self, connection: socket.socket) -> None:
         while head := connection.recv(65_536):
             self.server.heads.append(head)
-            self.server.peers.append(self.client_address)
+            self.server.peers.add(self.client_address)
+            self.server.received.set()
             if not self.server.talk(connection):
                 return
 
 
 @contextmanager
-def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+def serving(*talks: Talk, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    """Run a server that answers each request in another way; the last way stays."""
+    left = list(talks)
+
+    def talk(connection: socket.socket) -> bool:
+        return (left.pop(0) if len(left) > 1 else left[0])(connection)
+
     with RawServer(talk, tls) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -80,16 +90,6 @@ def answering(*parts: bytes, then_stays: bool = False) -> Talk:
     return talk
 
 
-def in_turn(*talks: Talk) -> Talk:
-    """Answer each request in another way; the last way stays."""
-    left = list(talks)
-
-    def talk(connection: socket.socket) -> bool:
-        return (left.pop(0) if len(left) > 1 else left[0])(connection)
-
-    return talk
-
-
 def silent(connection: socket.socket) -> bool:
     return bool(connection.recv(1))
 
@@ -97,9 +97,3 @@ def silent(connection: socket.socket) -> bool:
 def resetting(connection: socket.socket) -> bool:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
-
-
-def tls_for(authority: trustme.CA, host: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
-    return context

@@ -1,6 +1,8 @@
-"""The rate limiter shares one state, over the table of the unit tests and over DynamoDB."""
+"""The rate limiter shares one state, over the table of the unit tests and over DynamoDB.
 
-from collections.abc import Callable
+tests/unit/test_limiter_state.py has its rules.
+"""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,14 +18,12 @@ NO_ANSWER = judge(Unknown("timed out", NOW))
 
 
 @pytest.fixture
-def make(table: Table) -> Callable[[], RateLimiter]:
-    """Makes the rate limiter of one more container, whose clock stands still."""
-    return lambda: RateLimiter(table, 300, clock=lambda: NOW)
+def containers(table: Table) -> list[RateLimiter]:
+    """The rate limiters of four containers, whose clocks stand still."""
+    return [RateLimiter(table, 300, clock=lambda: NOW) for _ in range(4)]
 
 
-def test_token_is_given_once_in_a_race(make: Callable[[], RateLimiter]) -> None:
-    containers = [make() for _ in range(4)]
-
+def test_token_is_given_once_in_a_race(containers: list[RateLimiter]) -> None:
     with ThreadPoolExecutor(20) as threads:
         answers = list(
             threads.map(lambda number: containers[number % 4].take_token(Pace.EVENT), range(60))
@@ -38,21 +38,19 @@ def test_token_is_given_once_in_a_race(make: Callable[[], RateLimiter]) -> None:
     assert len(set(appointments)) == len(appointments) == 39
 
 
-def test_no_failure_is_lost_in_a_race(make: Callable[[], RateLimiter]) -> None:
-    containers = [make() for _ in range(4)]
-
+def test_no_failure_is_lost_in_a_race(containers: list[RateLimiter]) -> None:
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(lambda number: containers[number % 4].report(NO_ANSWER), range(9)))
-    assert isinstance(make().take_token(Pace.EVENT), Token)
+    assert isinstance(containers[0].take_token(Pace.EVENT), Token)
 
     containers[0].report(NO_ANSWER)
-    wait = make().take_token(Pace.EVENT)
+    wait = containers[1].take_token(Pace.EVENT)
     assert isinstance(wait, Wait)
     assert wait.cause == Cause.OUTAGE
 
 
-def test_pause_is_known_to_every_container(make: Callable[[], RateLimiter]) -> None:
-    warm, other = make(), make()
+def test_pause_is_known_to_every_container(containers: list[RateLimiter]) -> None:
+    warm, other, *_ = containers
     warm.take_token(Pace.EVENT)
     other.report(judge(Answered(429, NOW, "60")))
 

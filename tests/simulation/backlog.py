@@ -7,37 +7,96 @@ has a batching window, each of the five pollers gathers for itself: how AWS shar
 among them is not documented, and this is the worst that it can do.
 """
 
+import heapq
 import random
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from itertools import count
+from typing import NamedTuple, Protocol
 
-from invitations.limiter_state import WAIT_SECONDS, Token
-from invitations.messages import Pace, delay_seconds
-from invitations.outcomes import Answered, NotSent, Response, judge
-from invitations.rate_limiter import RateLimiter
-from invitations.table import ConflictError, Item, Key
-from tests.simulation.clock import Clock, Process, Steps
+from greenlet import getcurrent, greenlet
+
+from invitations.messages import Pace
+from invitations.outcomes import Answered, NotSent, Response
+from tests.infrastructure.template import function
 from tests.simulation.limiters import RETRY_AFTER_SECONDS, Limiter, NoLimit
-from tests.simulation.template import function_numbers
 
-FUNCTION = function_numbers()
 QUEUES = ("requests", "retries", "bulk")
 
 # Seconds. The AWS ones are the medians that were measured on AWS for these calls.
 API_SECONDS = 0.2
 REFUSAL_SECONDS = 0.05
-WAY_SECONDS = 0.15
 LEDGER_SECONDS = 0.005
 PUBLISH_SECONDS = 0.012
 SEND_SECONDS = 0.01
 _HAND_OVER_SECONDS = 0.03
-_SCATTER_SECONDS = 0.5
-# As invitations.exits backs off.
-_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 5.0, 900.0
+
+
+class FunctionNumbers(NamedTuple):
+    """What the template gives the function."""
+
+    memory_gb: float
+    executions_at_once: int
+    batch_size: int
+    gather_seconds: float
+    """How long what comes back from a wait is gathered into a batch."""
+
+
+def _function_numbers() -> FunctionNumbers:
+    properties = function("ReinviteUserFunction")
+    queue, retries = (properties["Events"][name]["Properties"] for name in ("Requests", "Retries"))
+    return FunctionNumbers(
+        properties["MemorySize"] / 1024,
+        queue["ScalingConfig"]["MaximumConcurrency"],
+        queue["BatchSize"],
+        retries.get("MaximumBatchingWindowInSeconds", 0),
+    )
+
+
+FUNCTION = _function_numbers()
+
+
+class Clock:
+    """Runs processes that sleep, in the order of their moments, without any waiting."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._runner = getcurrent()
+        self._due: list[tuple[float, int, greenlet]] = []
+        self._numbers = count()
+        self._followers: dict[greenlet, list[greenlet]] = defaultdict(list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def start(self, process: Callable[[], object], after_seconds: float = 0.0) -> greenlet:
+        started = greenlet(process, parent=self._runner)
+        self._wake(started, after_seconds)
+        return started
+
+    def sleep(self, seconds: float) -> None:
+        self._wake(getcurrent(), seconds)
+        self._runner.switch()
+
+    def wait_for(self, processes: Sequence[greenlet]) -> None:
+        """Wait until they have ended."""
+        for process in processes:
+            if not process.dead:
+                self._followers[process].append(getcurrent())
+                self._runner.switch()
+
+    def run(self) -> None:
+        """Run until no process sleeps any more."""
+        while self._due:
+            self.now, _, process = heapq.heappop(self._due)
+            process.switch()
+            for follower in self._followers.pop(process, []) if process.dead else []:
+                self._wake(follower, 0)
+
+    def _wake(self, process: greenlet, seconds: float) -> None:
+        heapq.heappush(self._due, (self.now + max(seconds, 0), next(self._numbers), process))
 
 
 @dataclass(frozen=True)
@@ -72,17 +131,13 @@ class Tally:
     batches_published: int = 0
     batches_deferred: int = 0
 
-    @property
-    def calls(self) -> int:
-        return len(self.calls_left)
-
 
 class Strategy(Protocol):
     executions_at_once: int
     receives: int
     """After which a message goes to the dead-letter queue."""
 
-    def execution(self, world: "World", batch: Sequence[Message], container: int) -> Process:
+    def execute(self, world: "World", batch: Sequence[Message], container: int) -> None:
         """Carry out a batch; what is not done is put back with `world.put`."""
 
 
@@ -95,12 +150,11 @@ class World:
         api_limiter: Limiter | None = None,
         *,
         late: float = 0.0,
-        scatter: float = _SCATTER_SECONDS,
-        way: float = WAY_SECONDS,
-        seed: int = 1,
+        scatter: float = 0.5,
+        way: float = 0.15,
     ) -> None:
         self.clock = Clock()
-        self.rng = random.Random(seed)  # a simulation's
+        self.rng = random.Random(1)
         self.tally = Tally()
         self.api_down = (0.0, 0.0)
         """From when to when no connection to the API is established."""
@@ -124,9 +178,9 @@ class World:
             queue = "bulk" if pace == Pace.BULK else "requests"
             self.at(asked_at, partial(self._show, Message(asked_at, pace), queue))
 
-    def at(self, moment: float, action: Any) -> None:
+    def at(self, moment: float, action: Callable[[], object]) -> None:
         """Do something at a moment."""
-        self.clock.start(_later(moment - self.clock.now, action))
+        self.clock.start(action, moment - self.clock.now)
 
     def put(self, message: Message, seconds: int) -> None:
         """Put a copy of a message on its queue, to be seen after a delay."""
@@ -138,27 +192,25 @@ class World:
     def purge(self) -> None:
         """Empty the queues."""
         self._purged_at = self.clock.now
-        for visible in self._visible.values():
-            visible.clear()
-        for batches in self._gathering.values():
-            for batch in batches.values():
-                batch.clear()
+        batches = [batch for each in self._gathering.values() for batch in each.values()]
+        for messages in (*self._visible.values(), *batches):
+            messages.clear()
 
-    def call(self, message: Message, leaves_at: float) -> Steps[Response]:
+    def call(self, message: Message, leaves_at: float) -> Response:
         """One call to the API."""
         self.tally.calls_left.append((leaves_at, message))
-        yield self.rng.uniform(0, self._way)
+        self.clock.sleep(self.rng.uniform(0, self._way))
         now = self.clock.now
         if self.api_down[0] <= now < self.api_down[1]:
             self.tally.failed += 1
-            yield REFUSAL_SECONDS
+            self.clock.sleep(REFUSAL_SECONDS)
             return NotSent("connection refused")
         if not self._api_limiter.allows(now):
             self.tally.refused += 1
-            yield REFUSAL_SECONDS
+            self.clock.sleep(REFUSAL_SECONDS)
             return Answered(429, self.clock.now, f"{RETRY_AFTER_SECONDS:.0f}")
         self.tally.emails_at.append(now)
-        yield API_SECONDS
+        self.clock.sleep(API_SECONDS)
         return Answered(200, self.clock.now)
 
     def _show(self, message: Message, queue: str, put_at: float | None = None) -> None:
@@ -174,21 +226,21 @@ class World:
             return
         self._visible[queue].append(message)
         if poller is not None:
-            self.clock.start(self._poll(queue, idle.pop(poller)))
+            self.clock.start(partial(self._poll, queue, idle.pop(poller)))
 
-    def _poll(self, queue: str, container: int) -> Process:
+    def _poll(self, queue: str, container: int) -> None:
         gather_seconds = FUNCTION.gather_seconds if queue == "retries" else 0
         while self._visible[queue]:
-            yield self.rng.uniform(0, _HAND_OVER_SECONDS)
+            self.clock.sleep(self.rng.uniform(0, _HAND_OVER_SECONDS))
             batch = self._receive(self._visible[queue])
             if batch and gather_seconds:
                 self._gathering[queue][container] = batch
-                yield gather_seconds
+                self.clock.sleep(gather_seconds)
                 del self._gathering[queue][container]
             if not batch:
                 continue
             began = self.clock.now
-            yield from self._strategy.execution(self, batch, container)
+            self._strategy.execute(self, batch, container)
             self.tally.executions += 1
             self.tally.received += len(batch)
             self.tally.execution_seconds += self.clock.now - began
@@ -204,114 +256,3 @@ class World:
             else:
                 batch.append(replace(message, receives=message.receives + 1))
         return batch
-
-
-def _later(seconds: float, action: Any) -> Process:
-    yield seconds
-    action()
-
-
-class LimiterTable:
-    """The item of the rate limiter, and how often it was asked for."""
-
-    def __init__(self) -> None:
-        self.item: Item = {}
-        self.reads = self.writes = self.conflicts = 0
-
-    def read(self, keys: Sequence[Key]) -> list[Item]:
-        self.reads += 1
-        return [self.item for _ in keys]
-
-    def write(self, key: Key, item: Item, seen: Item) -> Item:  # there is one item
-        if seen.get("revision") != self.item.get("revision"):
-            self.conflicts += 1
-            raise ConflictError(self.item)
-        self.writes += 1
-        self.item = {**item, "revision": self.writes}
-        return self.item
-
-
-class Ours:
-    """The rate limiter that all executions share, and the deferrals of invitations.reinvite."""
-
-    executions_at_once = FUNCTION.executions_at_once
-    receives = 20
-
-    def __init__(self, requests_per_minute: int) -> None:
-        self.table = LimiterTable()
-        self._requests_per_minute = requests_per_minute
-        self._limiters: dict[int, RateLimiter] = {}
-
-    def limiter(self, world: World, container: int = 0) -> RateLimiter:
-        """The rate limiter of a container: what it saw last is its own."""
-        if container not in self._limiters:
-            self._limiters[container] = RateLimiter(
-                self.table,
-                self._requests_per_minute,
-                clock=lambda: world.clock.now,
-                sleep=lambda _: None,
-                rng=world.rng,
-            )
-        return self._limiters[container]
-
-    def execution(self, world: World, batch: Sequence[Message], container: int) -> Process:
-        limiter, tally = self.limiter(world, container), world.tally
-        yield 2 * LEDGER_SECONDS
-        deferred, calls = tally.deferred, []
-        with self._counting(tally):
-            for message in batch:
-                if message.wait_until > world.clock.now + WAIT_SECONDS:
-                    self._defer(world, message, message.wait_until, message.has_appointment)
-                    continue
-                token = limiter.take_token(message.pace, has_appointment=message.has_appointment)
-                if isinstance(token, Token):
-                    calls.append(world.clock.start(self._call(world, limiter, message, token)))
-                else:
-                    self._defer(world, message, token.until, token.has_appointment)
-        if tally.deferred > deferred:
-            tally.batches_deferred += 1
-            yield SEND_SECONDS
-        yield calls
-        tally.batches_settled += 1
-        if calls:
-            tally.batches_published += 1
-            yield PUBLISH_SECONDS
-
-    def _call(self, world: World, limiter: RateLimiter, message: Message, token: Token) -> Process:
-        yield 2 * LEDGER_SECONDS
-        wait_seconds = token.leaves_at - world.clock.now
-        if wait_seconds > 0:
-            yield wait_seconds
-            with self._counting(world.tally):
-                is_paused = limiter.is_paused()
-            if is_paused:
-                self._defer(world, message, world.clock.now)
-                return
-        outcome = judge((yield from world.call(message, token.leaves_at)))
-        yield 2 * LEDGER_SECONDS
-        with self._counting(world.tally):
-            limiter.report(outcome)
-        now = world.clock.now
-        if outcome.retry_after_seconds is not None:
-            self._defer(world, message, now + outcome.retry_after_seconds)
-        elif outcome.cause is not None:
-            ceiling = min(_BACKOFF_SECONDS * 2.0**message.failures, _MAX_BACKOFF_SECONDS)
-            failed = replace(message, failures=message.failures + 1)
-            self._defer(world, failed, now + ceiling * world.rng.uniform(0.5, 1))
-
-    @contextmanager
-    def _counting(self, tally: Tally) -> Iterator[None]:
-        """Count what the table is asked for; the threads of a batch share one write."""
-        reads, writes, conflicts = self.table.reads, self.table.writes, self.table.conflicts
-        yield
-        tally.limiter_reads += self.table.reads - reads
-        tally.limiter_writes += min(self.table.writes - writes, 1)
-        tally.limiter_writes += self.table.conflicts - conflicts
-
-    def _defer(
-        self, world: World, message: Message, until: float, has_appointment: bool = False
-    ) -> None:
-        """A fresh copy; its receives begin anew."""
-        world.tally.deferred += 1
-        waiting = replace(message, receives=0, wait_until=until, has_appointment=has_appointment)
-        world.put(waiting, delay_seconds(until - world.clock.now, world.rng))

@@ -20,6 +20,7 @@ from tests.e2e.clone import clone
 _HISTORIES = "2000"
 _SECONDS = 900
 _AT_ONCE = 2
+_FAILURE = re.compile(r"^=+ short test summary info =+\n(?:FAILED|ERROR) (.+)$", re.MULTILINE)
 
 
 class Mutant(NamedTuple):
@@ -58,32 +59,28 @@ def read_mutants() -> list[Mutant]:
     return mutants
 
 
-def first_failure(tree: Path, tests: Sequence[str], **environment: str) -> str | None:
-    """What fails first in a tree, or None; raises RuntimeError when pytest cannot run the tests."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-        cwd=tree,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_SECONDS,
-    )
+def first_failure(tests: Sequence[str], mutant: Mutant | None = None) -> str | None:
+    """The test that fails first in a copy of the tree, or None; raises if pytest cannot run."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, histories = clone(Path(folder)), {}
+        if mutant is not None:
+            path, histories = tree / mutant.file, {"HISTORIES": _HISTORIES}
+            path.write_text(mutant.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+            cwd=tree,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"} | histories,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
     if run.returncode == 0:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (.+)$", run.stdout, re.MULTILINE)
+    failed = _FAILURE.search(run.stdout)
     if run.returncode != 1 or failed is None:
         raise RuntimeError(f"pytest {' '.join(tests)}: {run.stdout}{run.stderr}")
     return failed[1]
-
-
-def noticed_by(mutant: Mutant) -> str | None:
-    """The test that fails because of a fault, or None."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = clone(Path(folder))
-        path = tree / mutant.file
-        path.write_text(mutant.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
-        return first_failure(tree, [mutant.tests], HISTORIES=_HISTORIES)
 
 
 def main(words: Sequence[str]) -> int:
@@ -93,17 +90,17 @@ def main(words: Sequence[str]) -> int:
         for each in read_mutants()
         if not words or any(word in each.tests + each.file for word in words)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        failure = first_failure(clone(Path(folder)), sorted({each.tests for each in mutants}))
+    failure = first_failure(sorted({each.tests for each in mutants}))
     if failure is not None:
         print(f"Without any fault: {failure}", file=sys.stderr)
         return 1
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        tests = list[str | None]()
-        for mutant, test in zip(mutants, threads.map(noticed_by, mutants), strict=True):
-            tests.append(test)
+        failures = threads.map(lambda each: first_failure([each.tests], each), mutants)
+        noticed = []
+        for mutant, test in zip(mutants, failures, strict=True):
+            noticed.append(test is not None)
             print(f"{mutant.what}\n    {(test or 'NOT NOTICED')[:150]}", flush=True)
-    return int(None in tests)
+    return int(not all(noticed))
 
 
 if __name__ == "__main__":

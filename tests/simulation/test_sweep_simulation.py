@@ -10,6 +10,7 @@ Whatever happens, with every seed:
 import json
 import random
 from bisect import bisect_left
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -34,8 +35,8 @@ class Simulation:
         self.world.partoo.distort = self.lie
         self.invite = self.world.partoo.invite
         self.world.partoo.invite = self.mail  # type: ignore[method-assign]
-        self.publish = self.world.sns.publish_batch
-        self.world.sns.publish_batch = self.judge  # type: ignore[method-assign]
+        self.publish = self.world.publish
+        self.world.publish = self.judge  # type: ignore[method-assign]
         self.listed_since = {each["id"]: START - 1 for each in people(300)}
         self.lied_at = START
         self.missed: list[str] = []
@@ -59,17 +60,16 @@ class Simulation:
 
     def drain(self, until: float) -> None:
         """Carry messages out in the order of their times."""
-        world, waiting = self.world, self.world.sqs.waiting
+        world = self.world
         for _ in range(20_000):
-            if not waiting or (first := min(each[:2] for each in waiting))[0] > until:
+            first = min(world.messages, key=lambda each: each.due_at, default=None)
+            if first is None or first.due_at > until:
                 return
-            queue = next(each[2] for each in waiting if each[:2] == first)
-            copy = next(each for each in waiting if each[:2] == first)
-            carry_out = world.resume if queue == SWEEPS else world.carry_out_request
-            if not self.attempt(carry_out):
+            is_sweep = first.queue == SWEEPS
+            if not self.attempt(world.resume if is_sweep else world.carry_out_request):
                 # SQS delivers it again.
-                visible_at = world.clock() + (360 if queue == SWEEPS else 70)
-                waiting.append((visible_at, next(world.sqs.numbers), queue, copy[3]))
+                visible_at = world.clock() + (360 if is_sweep else 70)
+                world.messages.append(replace(first, due_at=visible_at))
         raise AssertionError("messages circulate for ever")
 
     def attempt(self, execute: Any) -> bool:
@@ -124,14 +124,14 @@ class Simulation:
             ),
         }
 
-    def judge(self, TopicArn: str, PublishBatchRequestEntries: Any) -> Any:  # noqa: N803
+    def judge(self, text: str) -> None:
         """Note users whom a sweep missed, at the moment of its summary."""
-        (document, *_) = [json.loads(each["Message"]) for each in PublishBatchRequestEntries]
+        document = json.loads(text)
         if document.get("reason") == "completed":
             started_at = datetime.fromisoformat(document["started_at"]).timestamp()
             if self.lied_at < started_at:
                 self.judged += 1
-                bodies = [json.loads(each["MessageBody"]) for each in self.world.sqs.on(BULK)]
+                bodies = [json.loads(each.body) for each in self.world.on(BULK)]
                 sweep_id = document["sweep_id"]
                 asked = {each["user_id"] for each in bodies if each["correlation_id"] == sweep_id}
                 self.missed += [
@@ -142,9 +142,7 @@ class Simulation:
                     and (f"USER#{user_id}", "USER") not in self.world.table.items
                     and user_id not in asked
                 ]
-        return self.publish(
-            TopicArn=TopicArn, PublishBatchRequestEntries=PublishBatchRequestEntries
-        )
+        self.publish(text)
 
     def mail(self, user_id: str, api_key: str) -> Response:
         """Some answers say nothing of the e-mail that went out."""
@@ -173,8 +171,8 @@ def test_sweeps_hold_their_promises_whatever_happens(seed: int) -> None:
         assert all(later - first >= 72 * HOUR for first, later in pairwise(each))
     ended = {each["sweep_id"]: each for each in world.summaries}
     assert all(each["pages"] <= 200 for each in ended.values())
-    assert not world.sqs.on(SWEEPS)
-    assert not world.sqs.on(BULK)
+    assert not world.on(SWEEPS)
+    assert not world.on(BULK)
     assert (simulation.judged > 0, simulation.missed) == (True, [])
     calls = sorted([at for at, _ in world.partoo.searches + world.partoo.invitations])
     assert max(bisect_left(calls, at + 60) - index for index, at in enumerate(calls)) <= 60

@@ -1,216 +1,238 @@
-"""The entrypoint: what is carried out of each event, and what the caller is answered."""
+"""The entrypoints: what a caller or a queue is answered."""
 
 import importlib
-import json
+import os
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invitations.errors import QueueUnavailableError
-from invitations.messages import Deferred, Message
 from invitations.records import UnsupportedEventError
-from invitations.reinvite import LARGEST_ORDER, Execution
-from invitations.results import Reason, Result, Source, Status, request_result
-from tests.fakes import a_request
-from tests.unit.test_config import ENVIRONMENT
-from tests.unit.test_records import record as sqs_record
-from tests.unit.test_sweep_app import Context
+from invitations.reinvite import LARGEST_ORDER
+from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError, SweepRequest
+from tests.fakes import START, FaultError, StoredMessage, text_attribute
+from tests.reinvite_world import World, in_short
 
-# A recording reinviter counts nothing.
+# A sweep that another object carries out counts nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
-NOW = 1_800_000_000.0
-RESULT = request_result(a_request(), Status.SENT, Reason.INVITED, NOW)
+QUEUES = "https://sqs.eu-west-1.amazonaws.com/111122223333"
+ENVIRONMENT = {
+    "PARTOO_BASE_URL": "https://api.partoo.co/v2",
+    "PARTOO_TIMEOUT_SECONDS": "7",
+    "INVITE_WINDOW_SECONDS": "300",
+    "REQUESTS_PER_MINUTE": "200",
+    "MAX_ATTEMPTS": "10",
+    "USER_DAILY_LIMIT": "5",
+    "HISTORY_DAYS": "90",
+    "USER_ID_PATH": "detail.user_id",
+    "TABLE_NAME": "table",
+    "RETRY_QUEUE_URL": f"{QUEUES}/retry",
+    "BULK_QUEUE_URL": f"{QUEUES}/bulk",
+    "DEAD_LETTER_QUEUE_URL": f"{QUEUES}/dead",
+    "SWEEP_QUEUE_URL": f"{QUEUES}/sweeps",
+    "RESULT_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:results",
+    "API_KEY_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key",
+    "SWEEP_MIN_AGE_HOURS": "72",
+    "SWEEP_MAX_INVITES": "3",
+    "SWEEP_MAX_USERS": "0",
+    "SWEEP_ROLES": "PUBLISHER,FRANCHISE_LEAD",
+    "SWEEP_ORG_IDS": "12,7,12",
+    "SWEEP_FIRST_INVITATION": "false",
+}
+CRITERIA = Criteria(72, 3, 0, ("PUBLISHER", "FRANCHISE_LEAD"), ("12", "7"), False)
+EVENT = {"id": "e1", "source": "crm", "detail-type": "", "detail": {"user_id": "u1"}}
 
 
-@dataclass
-class RecordingReinviter:
-    """Notes every message; answers with `outcome`, or raises the fault of a message's id."""
+class Context(LambdaContext):
+    _function_name = _invoked_function_arn = "function"
+    _memory_limit_in_mb = 256
+    _aws_request_id = "i1"
 
-    outcome: Result | Deferred = RESULT
-    faults: dict[str, Exception] = field(default_factory=dict)
-    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
-    messages: list[Message] = field(default_factory=list)
-    carried_out: list[str] = field(default_factory=list)
-    deadlines: set[float] = field(default_factory=set)
-    exits: Any = field(
-        default_factory=lambda: SimpleNamespace(
-            retry_queue=SimpleNamespace(name="retries"), bulk_queue=SimpleNamespace(name="bulk")
-        )
-    )
-
-    def carry_out(self, message: Message, execution: Execution) -> list[Result | Deferred]:
-        self.messages.append(message)
-        self.deadlines.add(execution.deadline)
-        self.meeting.wait(timeout=5)
-        if message.message_id in self.faults:
-            raise self.faults[message.message_id]
-        if message.message_id == "slow":
-            threading.Event().wait(0.1)
-        self.carried_out.append(message.message_id)
-        return [self.outcome]
-
-    def split_small_order(self, message: Message) -> Sequence[Message]:
-        user_ids = json.loads(message.body).get("user_ids", [])
-        return [replace(message, message_id=each) for each in user_ids] or [message]
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return 42_000
 
 
-@pytest.fixture(scope="module")
-def app() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        yield importlib.import_module("reinvite_user.app")
+def load(name: str) -> ModuleType:
+    with patch.dict(os.environ, ENVIRONMENT, AWS_DEFAULT_REGION="eu-west-1"):
+        return importlib.import_module(f"{name}.app")
+
+
+# The function that invites
 
 
 @pytest.fixture
-def reinviter(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> RecordingReinviter:
-    reinviter = RecordingReinviter()
-    monkeypatch.setattr(app, "reinviter", reinviter)
-    monkeypatch.setattr(app, "time", SimpleNamespace(time=lambda: NOW))
-    return reinviter
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    app = load("reinvite_user")
+    monkeypatch.setattr(app, "reinviter", world.reinviter)
+    monkeypatch.setattr(app, "time", SimpleNamespace(time=world.clock))
+    return world
 
 
-def record(message_id: str, queue: str = "requests", **attributes: str) -> dict[str, Any]:
-    return {**sqs_record(queue, **attributes), "messageId": message_id}
+def handle(event: object) -> Any:
+    return load("reinvite_user").handler(event, Context())
 
 
-def batch(*records: dict[str, Any]) -> dict[str, Any]:
-    return {"Records": list(records)}
+def handle_batch(messages: Sequence[StoredMessage]) -> list[str]:
+    """The ids of the messages that return to their queue."""
+    answer = handle({"Records": [each.record(START) for each in messages]})
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
 
-def test_message_is_handed_over_with_all_that_is_known_of_it(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    app.handler(batch(record("m1")), Context())
+def test_messages_of_a_batch_and_of_an_order_are_carried_out_side_by_side(world: World) -> None:
+    together = threading.Barrier(LARGEST_ORDER)
+    world.steps.during("api.invite", lambda: together.wait(30), times=2 * LARGEST_ORDER)
+    names = [f"a{number}" for number in range(LARGEST_ORDER)]
 
-    assert reinviter.messages == [
-        Message(
-            message_id="m1",
-            body='{"user_id": "u1"}',
-            source=Source.SQS,
-            sent_at=1_790_000_000.5,
-            received_at=1_790_000_001.0,
-            receive_count=3,
-        )
-    ]
-    assert reinviter.deadlines == {NOW + 42}
+    assert handle_batch([world.message(name, None) for name in names]) == []
+    answer = handle({"user_ids": [f"b{number}" for number in range(LARGEST_ORDER)]})
+    assert [each["status"] for each in answer["results"]] == ["sent"] * LARGEST_ORDER
 
 
-def test_records_of_batch_are_carried_out_side_by_side(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    reinviter.meeting = threading.Barrier(LARGEST_ORDER)
-    records = [record(f"m{number}") for number in range(LARGEST_ORDER)]
+def test_nothing_of_an_execution_runs_after_its_deadline(world: World) -> None:
+    claimed_until = list[float | None]()
+    world.steps.during("api.invite", lambda: claimed_until.append(world.user().window_ends_at))
+    handle({"user_id": "u1"})
 
-    assert app.handler(batch(*records), Context()) == {"batchItemFailures": []}
-
-
-@pytest.mark.parametrize("fault", [QueueUnavailableError("down"), RuntimeError("a bug")])
-def test_only_the_message_that_failed_returns_to_its_queue(
-    app: ModuleType, reinviter: RecordingReinviter, fault: Exception
-) -> None:
-    reinviter.faults = {"m2": fault}
-    answer = app.handler(batch(record("m1"), record("m2"), record("m3")), Context())
-
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
-    assert len(reinviter.messages) == 3
-
-
-@pytest.mark.parametrize("state", ["", "{}"])
-def test_message_with_unreadable_retry_state_does_not_fail_its_batch(
-    app: ModuleType, reinviter: RecordingReinviter, state: str
-) -> None:
-    answer = app.handler(batch(record("m1", "retries", retry_state=state), record("m2")), Context())
-
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
-    assert [each.message_id for each in reinviter.messages] == ["m2"]
-
-
-def test_batch_that_failed_whole_fails_the_invocation(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    reinviter.faults = {"m1": RuntimeError("a bug"), "m2": RuntimeError("a bug")}
-
-    with pytest.raises(BatchProcessingError):
-        app.handler(batch(record("m1"), record("m2")), Context())
-    # Its failures are not those of the next batch.
-    assert app.handler(batch(record("m3")), Context()) == {"batchItemFailures": []}
-
-
-def test_bare_array_of_records_is_refused(app: ModuleType, reinviter: RecordingReinviter) -> None:
-    with pytest.raises(UnsupportedEventError, match="Pipes"):
-        app.handler([record("m1")], Context())
-    assert reinviter.messages == []
-
-
-def test_invocation_is_answered_with_its_result(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    answer = app.handler({"user_id": "u1"}, Context())
-
-    assert json.loads(json.dumps(answer)) == {"results": [asdict(RESULT)]}
-    assert reinviter.messages == [
-        Message("i1", '{"user_id": "u1"}', Source.DIRECT, sent_at=NOW, received_at=NOW)
-    ]
-    assert reinviter.deadlines == {NOW + 42}
-
-
-def test_invocation_whose_request_waits_is_answered_queued(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    reinviter.outcome = Deferred("r1", "u1", "time_budget_exhausted", 0)
-
-    assert app.handler({"user_id": "u1"}, Context()) == {
-        "results": [
-            {
-                "request_id": "r1",
-                "user_id": "u1",
-                "status": "queued",
-                "reason": "time_budget_exhausted",
-            }
-        ]
-    }
-
-
-def test_small_order_by_invocation_is_carried_out_side_by_side(
-    app: ModuleType, reinviter: RecordingReinviter
-) -> None:
-    reinviter.meeting = threading.Barrier(LARGEST_ORDER)
-    users = [f"u{number}" for number in range(LARGEST_ORDER)]
-    answer = app.handler({"user_ids": users}, Context())
-
-    assert sorted(each.message_id for each in reinviter.messages) == users
-    assert len(answer["results"]) == LARGEST_ORDER
+    assert claimed_until == [START + 42 + 360]
 
 
 @pytest.mark.parametrize(
-    "event",
+    "faulty",
     [
-        {"Records": []},
-        {"Records": [{"eventSource": "aws:s3"}]},
-        {"id": "e1", "source": "crm", "detail-type": "pending", "detail": {"user_id": "u1"}},
+        StoredMessage("requests", "m1", "no JSON"),
+        StoredMessage("retry", "m1", '{"user_id": "u2"}', {"retry_state": text_attribute("{}")}),
     ],
 )
-def test_any_other_event_is_handed_over_as_it_is(
-    app: ModuleType, reinviter: RecordingReinviter, event: object
+def test_only_the_message_that_failed_returns_to_its_queue(
+    world: World, faulty: StoredMessage
 ) -> None:
-    app.handler(event, Context())
+    world.steps.fail("queue.dead")
+    batch = [world.message("u1", None), faulty, world.message("u3", None)]
 
-    assert [json.loads(each.body) for each in reinviter.messages] == [event]
+    assert handle_batch(batch) == ["m1"]
+    assert sorted(call.user_id for call in world.api.calls) == ["u1", "u3"]
 
 
-def test_invocation_fails_with_the_request_that_failed_after_all_have_ended(
-    app: ModuleType, reinviter: RecordingReinviter
+def test_batch_that_failed_whole_fails_the_invocation(world: World) -> None:
+    world.steps.fail("topic.publish")
+    with pytest.raises(BatchProcessingError):
+        handle_batch([world.raw("no JSON")])
+
+    # Its failures are not those of the next batch.
+    assert handle_batch([world.message("u3")]) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "request_id", "source", "in_words"),
+    [
+        ({"user_id": "u1"}, "i1", "direct", "sent: invited"),
+        (EVENT, "e1", "eventbridge", "sent: invited"),
+        ({"Records": []}, "i1", "direct", "invalid: unsupported_shape"),
+    ],
+)
+def test_invocation_is_answered_with_its_result(
+    world: World, event: object, request_id: str, source: str, in_words: str
 ) -> None:
-    reinviter.faults = {"u1": QueueUnavailableError("down")}
+    answer = handle(event)
 
+    (result,) = world.published
+    assert answer == {"results": [asdict(result)]}
+    assert (result.request_id, result.source, in_short(result)) == (request_id, source, in_words)
+
+
+def test_invocation_whose_request_waits_is_answered_queued(world: World) -> None:
+    world.steps.fail("secret.read")
+
+    answer = {"user_id": "u1", "status": "queued", "reason": "key_unavailable"}
+    assert handle({"user_id": "u1"}) == {"results": [{"request_id": "i1", **answer}]}
+
+
+def test_invocation_fails_with_the_request_that_failed_after_all_have_ended(world: World) -> None:
+    has_failed = threading.Event()
+
+    def fail() -> None:
+        has_failed.set()
+        raise FaultError
+
+    def end_later() -> None:
+        has_failed.wait(30)
+        threading.Event().wait(0.05)
+
+    world.steps.during("queue.dead", fail)
+    world.steps.during("api.invite", end_later)
     with pytest.raises(QueueUnavailableError):
-        app.handler({"user_ids": ["u1", "slow"]}, Context())
-    assert reinviter.carried_out == ["slow"]
+        handle({"user_ids": ["..", "u2"]})
+
+    assert [in_short(result) for result in world.published][1:] == ["sent: invited"]
+
+
+# The function that sweeps
+
+
+class RecordingSweeper:
+    def __init__(self) -> None:
+        self.requests = list[tuple[SweepRequest, float]]()
+
+    def sweep(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
+        if request.criteria.max_users == 7:
+            raise QueueUnavailableError("the queue is down")
+        self.requests.append((request, deadline))
+        return {"status": "swept"}
+
+    def preview(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
+        return {"dry_run": request.dry_run}
+
+
+@pytest.fixture
+def sweeper(monkeypatch: pytest.MonkeyPatch) -> RecordingSweeper:
+    sweeper, app = RecordingSweeper(), load("sweep_invitations")
+    monkeypatch.setattr(app, "sweeper", sweeper)
+    monkeypatch.setattr(app, "time", SimpleNamespace(time=lambda: START))
+    return sweeper
+
+
+def start_sweep(event: object) -> Any:
+    return load("sweep_invitations").handler(event, Context())
+
+
+def test_sweep_has_the_deployers_criteria_and_answers_with_its_summary(
+    sweeper: RecordingSweeper,
+) -> None:
+    assert start_sweep({}) == {"status": "swept"}
+    assert sweeper.requests == [(SweepRequest(CRITERIA, START), START + 42)]
+    assert start_sweep({"dry_run": True}) == {"dry_run": True}
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [({"max_user": 1}, InvalidSweepRequestError), ([{"body": "{}"}], UnsupportedEventError)],
+)
+def test_invocation_that_is_no_sweep_request_is_an_error(
+    sweeper: RecordingSweeper, event: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        start_sweep(event)
+
+
+def test_rescheduled_request_is_carried_out_and_a_failing_message_returns_to_its_queue(
+    sweeper: RecordingSweeper,
+) -> None:
+    criteria = Criteria(1.5, 2, 9, (), (), first_invitation=True)
+    request = SweepRequest(criteria, START - 900.5, delays=2, has_appointment=True)
+    bodies = ("no JSON", '{"max_users": 7}', request.to_json())
+    messages = [StoredMessage("sweeps", f"m{each}", body) for each, body in enumerate(bodies)]
+
+    answer = start_sweep({"Records": [each.record(START) for each in messages]})
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
+    assert sweeper.requests == [(request, START + 42)]

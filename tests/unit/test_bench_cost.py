@@ -1,13 +1,15 @@
-"""The benchmark's bill: what is counted, and how it is multiplied."""
+"""The benchmark's bill: what is counted, how it is multiplied, and the page that quotes it."""
 
+from itertools import takewhile
 from typing import Any
 
 import pytest
 
-from bench.cost import Kind, Share, bill, hop, units_of_batch, units_of_call
+from bench.cost import Kind, Share, bill, hop, units_of_batch
 from bench.prices import Item
 from bench.quota import Drained
 from bench.stage import Invocation
+from tests.documents import text_of
 from tests.simulation.backlog import FUNCTION, Tally
 
 LIMITER = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
@@ -25,67 +27,29 @@ def reads(*keys: object) -> dict[str, Any]:
     return call("BatchGetItem", RequestItems={"t": {"Keys": list(keys)}})
 
 
-def invocation(*calls: dict[str, Any], log_bytes: int = 0) -> Invocation:
-    return Invocation(
-        answer={},
-        seconds_since_start=0,
-        cpu_since_start=0,
-        wall=0,
-        cpu=0,
-        log_bytes=log_bytes,
-        peak_kilobytes=0,
-        calls=list(calls),
-    )
+def test_batch_is_billed_by_operation_and_size_without_what_executions_share() -> None:
+    shared = [reads(LIMITER), call("PutItem", Item=LIMITER), call("GetSecretValue")]
+    one = [put(1024), reads({}, {}), call("PublishBatch"), *shared]
+    other = [put(1025), reads({}, {}), call("SendMessageBatch")]
 
+    units = units_of_batch([Invocation({}, 0, 0, 0, 0, 200, 0, calls) for calls in (one, other)])
 
-@pytest.mark.parametrize(
-    ("counted", "item", "units"),
-    [
-        (put(1024), Item.TABLE_WRITES, 1),
-        (put(1025), Item.TABLE_WRITES, 2),
-        (call("DeleteItem"), Item.TABLE_WRITES, 1),
-        (reads({}, {}), Item.TABLE_READS, 2),
-        (call("PublishBatch"), Item.TOPIC, 1),
-        (call("SendMessageBatch"), Item.QUEUE, 1),
-    ],
-)
-def test_call_is_billed_by_operation_and_size(
-    counted: dict[str, Any], item: Item, units: float
-) -> None:
-    assert units_of_call(counted) == (item, units)
-
-
-def test_unknown_operation_raises() -> None:
-    with pytest.raises(KeyError, match="Scan"):
-        units_of_call(call("Scan"))
-
-
-def test_calls_that_executions_share_are_left_out() -> None:
-    samples = [
-        invocation(
-            put(10), reads({}), reads(LIMITER), call("PutItem", Item=LIMITER), log_bytes=100
-        ),
-        invocation(put(10), reads({}), call("GetSecretValue"), log_bytes=300),
-    ]
-
-    units = units_of_batch(samples)
-
-    assert (units[Item.TABLE_WRITES], units[Item.TABLE_READS], units[Item.LOGS]) == (1, 1, 200)
-    assert Item.SECRET not in units
-
-
-def test_share_of_a_batch_is_told_from_that_of_its_records() -> None:
-    share = Share.between({Item.TOPIC: 1.0}, {Item.TOPIC: 2.8})
-
-    assert share.per_record[Item.TOPIC] == pytest.approx(0.2)
-    assert share.per_batch[Item.TOPIC] == pytest.approx(0.8)
+    assert {item: amount for item, amount in units.items() if amount} == {
+        Item.TABLE_WRITES: 1.5,
+        Item.TABLE_READS: 2,
+        Item.TOPIC: 0.5,
+        Item.QUEUE: 0.5,
+        Item.LOGS: 200,
+    }
 
 
 def test_bill_multiplies_shares_by_what_the_backlog_had() -> None:
+    called = Share.between({Item.TOPIC: 1.0, Item.LOGS: 100}, {Item.TOPIC: 1.0, Item.LOGS: 1_000})
     shares = {
         "ours": {
-            Kind.CALLED: Share({Item.TABLE_WRITES: 3, Item.LOGS: 100}, {Item.TOPIC: 1}),
+            Kind.CALLED: called,
             Kind.DEFERRED: Share({Item.LOGS: 10}, {Item.QUEUE: 1}),
+            Kind.HOP: Share({Item.QUEUE: 0.1}, {Item.QUEUE: 0.9}),
         }
     }
     tally = Tally(
@@ -101,24 +65,37 @@ def test_bill_multiplies_shares_by_what_the_backlog_had() -> None:
         batches_deferred=1,
     )
 
-    million = bill(shares, Drained("ours", "x", 20, 300, tally))
+    million = bill(shares, Drained("ours", "x", 300, tally))
 
-    units = {item: amount / 1_000_000 for item, amount in million.units.items()}
     assert million.deliveries == 1.5
-    assert units[Item.TABLE_WRITES] == pytest.approx(3 + 4 / 20)
-    assert units[Item.TABLE_READS] == pytest.approx(10 / 20)
-    assert units[Item.TOPIC] == pytest.approx(2 / 20)
-    # Three batches received, three deleted, one deferred.
-    assert units[Item.QUEUE] == pytest.approx(7 / 20)
-    assert units[Item.LOGS] == pytest.approx(100 + 10 * 10 / 20)
-    assert units[Item.COMPUTE] == pytest.approx(6 * FUNCTION.memory_gb / 20)
-    assert units[Item.INVOCATIONS] == pytest.approx(3 / 20)
+    assert {item: amount / 1_000_000 for item, amount in million.units.items()} == {
+        Item.TABLE_WRITES: pytest.approx(4 / 20),
+        Item.TABLE_READS: pytest.approx(10 / 20),
+        Item.TOPIC: pytest.approx(2 / 20),
+        # Three batches received, three deleted, one deferred.
+        Item.QUEUE: pytest.approx(7 / 20),
+        Item.LOGS: pytest.approx(100 + 10 * 10 / 20),
+        Item.COMPUTE: pytest.approx(6 * FUNCTION.memory_gb / 20),
+        Item.INVOCATIONS: pytest.approx(3 / 20),
+        Item.SECRET: pytest.approx(19 * FUNCTION.executions_at_once / 900 / 20),
+    }
+    # A hop is received, sent and deleted alone.
+    assert hop(shares).total == pytest.approx(3 * 0.40 + 0.20)
 
 
-def test_hop_is_received_sent_and_deleted_alone() -> None:
-    shares = {"ours": {Kind.HOP: Share({Item.QUEUE: 0.1}, {Item.QUEUE: 0.9})}}
+def test_totals_of_eu_west_1_follow_from_the_other_columns_of_the_page() -> None:
+    text = text_of("docs/cost.md")
+    lines = text[text.index("| | limiter |") :].splitlines()
+    table = takewhile(lambda line: line.startswith("|"), lines)
+    header, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in table]
+    more = {
+        header.index(item.value.label): item.value.in_europe / item.value.each - 1 for item in Item
+    }
+    totals = [
+        float(row[-2]) + sum(float(row[place]) * share for place, share in more.items())
+        for row in rows
+    ]
 
-    million = hop(shares)
-
-    assert million.units[Item.QUEUE] == pytest.approx(3_000_000)
-    assert million.total == pytest.approx(3 * 0.40 + 0.20)
+    assert header[-2:] == ["total", "in eu-west-1"]
+    # Each figure is rounded to a cent.
+    assert [float(row[-1]) for row in rows] == pytest.approx(totals, abs=0.013)

@@ -2,25 +2,23 @@
 
 import json
 import random
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from invitations.messages import (
-    MAX_DELAY_SECONDS,
-    Message,
     RetryState,
     StoredResult,
     SweepCriteria,
+    backoff_seconds,
     delay_seconds,
 )
-from invitations.outcomes import Cause, Email, Outcome
+from invitations.outcomes import Cause
 from invitations.results import Reason, Source, Status, request_result
 from tests.fakes import a_request
 
 NOW = 1_800_000_000.25
 RESULT = request_result(a_request(), Status.SENT, Reason.INVITED, NOW, sent_count=2)
+NEW = RetryState("r1", Source.SQS, NOW)
 STATE = RetryState(
     request_id="r1",
     source=Source.SWEEP,
@@ -36,115 +34,40 @@ STATE = RetryState(
     criteria=SweepCriteria(max_invites=3, min_age_seconds=259_200.5),
     unsaved=StoredResult(RESULT, NOW, "claim-1", NOW + 300, NOW),
 )
-UNREADABLE = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
-def changed(*path: str, value: Any) -> str:
-    """The state as JSON with another value somewhere in it."""
+def test_retry_state_survives_its_way_as_json_also_with_fields_of_a_newer_version() -> None:
     document = json.loads(STATE.to_json())
-    inner = document
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = value
-    return json.dumps(document)
+    for each in (document, document["criteria"], document["unsaved"]):
+        each["new"] = {"a": None}
+
+    assert RetryState.from_json(NEW.to_json()) == NEW
+    assert RetryState.from_json(json.dumps(document)) == STATE
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("seconds", "least", "most"),
     [
-        STATE,
-        RetryState("r1", Source.SQS, NOW),
-        replace(STATE, unsaved=StoredResult(RESULT, NOW)),
-        replace(STATE, criteria=None, unsaved=None),
+        *[(-5, 0, 0), (0.1, 1, 1), (900, 900, 900)],
+        # A longer wait is made of hops of different length.
+        (900.1, 600, 900),
     ],
 )
-def test_retry_state_survives_its_way_as_json(state: RetryState) -> None:
-    assert RetryState.from_json(state.to_json()) == state
-
-
-def test_retry_state_with_little_known_is_short() -> None:
-    assert "null" not in RetryState("r1", Source.SQS, NOW).to_json()
-
-
-@pytest.mark.parametrize("path", [("new",), ("criteria", "new"), ("unsaved", "new")])
-def test_field_of_a_newer_version_is_left_out(path: tuple[str, ...]) -> None:
-    assert RetryState.from_json(changed(*path, value={"a": None})) == STATE
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "null",
-        "[]",
-        "7",
-        "[" * 100_000,
-        '{"source": "sqs", "asked_at": 1}',
-        STATE.to_json().replace(str(NOW), "NaN"),
-        STATE.to_json().replace(str(NOW), "-Infinity"),
-        changed("criteria", value="x"),
-        changed("unsaved", value={}),
-        changed("unsaved", "result", value=None),
-        changed("unsaved", "result", value="{}"),
-    ],
-)
-def test_text_that_is_no_state_is_unreadable(text: str) -> None:
-    with pytest.raises(UNREADABLE):
-        RetryState.from_json(text)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "counted", "unknown"),
-    [
-        (Outcome(Email.YES, 200, counts=True), 3, 1),
-        (Outcome(Email.NO, 401), 2, 1),
-        (Outcome(Email.NO, 302, counts=True), 3, 1),
-        (Outcome(Email.UNKNOWN, 500, counts=True), 3, 2),
-        # No status of an earlier call is left.
-        (Outcome(Email.UNKNOWN, counts=True), 3, 2),
-    ],
-)
-def test_call_is_counted_as_its_outcome_says(outcome: Outcome, counted: int, unknown: int) -> None:
-    after = STATE.with_call(outcome)
-
-    assert (after.attempts, after.counted_attempts, after.unknown_outcomes) == (4, counted, unknown)
-    assert after.http_status == outcome.http_status
-
-
-def test_request_was_asked_for_when_its_first_message_was_sent() -> None:
-    first = Message("m1", "{}", Source.SQS, sent_at=NOW, received_at=NOW + 1)
-    copy = replace(first, sent_at=NOW + 900, retry_state=STATE)
-
-    assert (first.asked_at, copy.asked_at) == (NOW, NOW)
-
-
-@pytest.mark.parametrize(
-    ("status", "asked_at", "answers"),
-    [
-        (Status.SENT, NOW + 1, True),
-        (Status.REJECTED, NOW + 1, True),
-        (Status.FAILED, NOW - 1, True),
-        (Status.FAILED, NOW, True),
-        (Status.FAILED, NOW + 1, False),
-    ],
-)
-def test_failed_result_does_not_answer_a_request_that_was_asked_for_after_it(
-    status: Status, asked_at: float, answers: bool
+def test_wait_is_rounded_up_to_seconds_or_split_into_hops(
+    seconds: float, least: int, most: int
 ) -> None:
-    assert StoredResult(replace(RESULT, status=status), NOW).answers(asked_at) is answers
-
-
-@pytest.mark.parametrize(
-    ("wait", "delay"), [(-5, 0), (0, 0), (0.1, 1), (59.9, 60), (899.5, 900), (900, 900)]
-)
-def test_wait_within_the_longest_delay_is_rounded_up_to_seconds(wait: float, delay: int) -> None:
-    assert delay_seconds(wait, random.Random(1)) == delay
-
-
-@pytest.mark.parametrize("wait", [900.1, 5_000, 1e9])
-def test_longer_wait_is_made_of_hops_of_different_length(wait: float) -> None:
     rng = random.Random(1)
-    hops = [delay_seconds(wait, rng) for _ in range(200)]
+    delays = {delay_seconds(seconds, rng) for _ in range(5_000)}
 
-    assert 600 <= min(hops) < 650
-    assert 850 < max(hops) <= MAX_DELAY_SECONDS
+    assert delays == set(range(least, most + 1))
+
+
+@pytest.mark.parametrize(("failures", "most"), [(0, 5), (3, 40), (10_000, 900)])
+def test_backoff_doubles_with_each_failure_up_to_its_limit_with_jitter(
+    failures: int, most: float
+) -> None:
+    rng = random.Random(1)
+    waits = [backoff_seconds(failures, 900, rng) for _ in range(200)]
+
+    assert most / 2 <= min(waits) < most * 0.55
+    assert most * 0.95 < max(waits) <= most

@@ -15,10 +15,9 @@ from tests.fakes import a_request
 NOW = 1_800_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0
 STATE = RetryState("r1", Source.SQS, NOW - 60)
+TRIED = replace(STATE, counted_attempts=9, attempts=50)
 SWEPT = replace(STATE, criteria=SweepCriteria(max_invites=3, min_age_seconds=DAY))
 NOBODY = UserRecord()
-SENT, NOT_FOUND = ("sent", "invited"), ("rejected", "user_not_found")
-NOT_DUE, EXHAUSTED = ("skipped", "not_due"), ("failed", "attempts_exhausted")
 POLICY = Policy(
     window_seconds=300,
     max_attempts=10,
@@ -34,29 +33,25 @@ def invited(*hours_ago: float) -> UserRecord:
     return UserRecord(invited_at=times, sent_count=len(times))
 
 
+FOUR_TIMES = invited(23, 12, 6, 3)
+CLAIMED = replace(FOUR_TIMES, claim_id="c1", claimed_at=NOW - HOUR)
+
+
 @pytest.mark.parametrize(
     ("user", "state", "not_after", "end"),
     [
-        (NOBODY, STATE, None, None),
         (NOBODY, STATE, NOW, None),
         (NOBODY, STATE, NOW - 0.001, ("failed", "deadline_passed")),
         (UserRecord(window_ends_at=NOW + 1), STATE, None, ("skipped", "window_active")),
         (UserRecord(window_ends_at=NOW - 3), STATE, None, None),
-        # The daily limit is 5.
-        (invited(23, 12, 6, 3), STATE, None, None),
+        # The daily limit is 5; a claim that nobody ended counts as an invitation.
+        (FOUR_TIMES, STATE, None, None),
         (invited(24.1, 12, 6, 3, 1), STATE, None, None),
         (invited(23, 12, 6, 3, 1), STATE, None, ("skipped", "daily_limit")),
-        # A claim that nobody ended counts as an invitation.
-        (
-            replace(invited(23, 12, 6, 3), claim_id="c1", claimed_at=NOW - HOUR),
-            STATE,
-            None,
-            ("skipped", "daily_limit"),
-        ),
-        (NOBODY, replace(STATE, counted_attempts=9, attempts=50), None, None),
-        (NOBODY, replace(STATE, counted_attempts=10), None, ("failed", "attempts_exhausted")),
+        (CLAIMED, STATE, None, ("skipped", "daily_limit")),
+        (NOBODY, TRIED, None, None),
+        (NOBODY, replace(TRIED, counted_attempts=10), None, ("failed", "attempts_exhausted")),
         # A sweep asks for users with less than 3 invitations, the last a day ago.
-        (NOBODY, SWEPT, None, None),
         (invited(25), SWEPT, None, None),
         (invited(23), SWEPT, None, ("skipped", "not_due")),
         (invited(200, 100, 50), SWEPT, None, ("skipped", "not_due")),
@@ -79,67 +74,42 @@ def test_daily_limit_of_zero_allows_any_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "end", "end_of_swept", "end_of_tenth_attempt"),
+    ("response", "first", "swept", "tenth", "window_ends_at"),
     [
-        (Answered(200, NOW), SENT, SENT, SENT),
-        (Answered(404, NOW), NOT_FOUND, NOT_FOUND, NOT_FOUND),
-        (Answered(302, NOW), None, None, EXHAUSTED),
-        (Answered(408, NOW), None, None, EXHAUSTED),
-        (Answered(500, NOW), None, NOT_DUE, EXHAUSTED),
-        (Unknown("timed out", NOW), None, NOT_DUE, EXHAUSTED),
+        (Answered(200, NOW), "invited", "invited", "invited", NOW + 300),
+        (Answered(404, NOW), *["user_not_found"] * 3, None),
+        (Answered(408, NOW), None, None, "attempts_exhausted", None),
+        (Answered(500, NOW), None, "not_due", "attempts_exhausted", NOW + 360),
+        (Unknown("timed out", NOW + 5), None, "not_due", "attempts_exhausted", NOW + 365),
+        # Calls that do not count.
+        (NotSent("refused"), None, None, None, None),
+        (Answered(429, NOW), None, None, None, None),
     ],
 )
 def test_call_ends_a_request_by_its_answer_or_as_the_last_attempt(
-    response: Response, end: object, end_of_swept: object, end_of_tenth_attempt: object
+    response: Response,
+    first: str | None,
+    swept: str | None,
+    tenth: str | None,
+    window_ends_at: float | None,
 ) -> None:
     outcome = judge(response)
-    states = (replace(STATE, counted_attempts=8), SWEPT, replace(STATE, counted_attempts=9))
-    requests = [a_request(state=state.with_call(outcome)) for state in states]
-
-    assert [POLICY.end_after_call(request, outcome) for request in requests] == [
-        end,
-        end_of_swept,
-        end_of_tenth_attempt,
+    ends = [
+        POLICY.end_after_call(a_request(state=state.with_call(outcome)), outcome)
+        for state in (replace(TRIED, counted_attempts=8), SWEPT, TRIED)
     ]
 
-
-@pytest.mark.parametrize("response", [NotSent("refused"), Answered(401, NOW), Answered(429, NOW)])
-def test_attempts_that_do_not_count_never_end_a_request(response: Response) -> None:
-    outcome = judge(response)
-    state = replace(STATE, counted_attempts=10, attempts=99).with_call(outcome)
-
-    assert POLICY.end_after_call(a_request(state=state), outcome) is None
+    assert [end and end[1] for end in ends] == [first, swept, tenth]
+    assert POLICY.window_after(outcome) == window_ends_at
 
 
-@pytest.mark.parametrize(("window", "longer"), [(1, 2), (60, 120), (300, 360), (86_400, 86_460)])
-def test_window_without_an_answer_is_longer_by_a_minute_or_by_itself(
-    window: int, longer: int
-) -> None:
-    assert replace(POLICY, window_seconds=window).unknown_window_seconds == longer
+def test_window_without_an_answer_is_longer_by_a_minute_or_by_itself() -> None:
+    windows = [replace(POLICY, window_seconds=each) for each in (1, 60, 300)]
+
+    assert [each.unknown_window_seconds for each in windows] == [2, 120, 360]
 
 
-@pytest.mark.parametrize(
-    ("response", "ends_at"),
-    [
-        (Answered(200, NOW), NOW + 300),
-        (Answered(500, NOW), NOW + 360),
-        (Unknown("timed out", NOW + 5), NOW + 365),
-        (Answered(404, NOW), None),
-        (NotSent("refused"), None),
-    ],
-)
-def test_window_ends_after_the_answer_and_is_freed_when_no_email_went_out(
-    response: Response, ends_at: float | None
-) -> None:
-    assert POLICY.window_after(judge(response)) == ends_at
+def test_wait_after_many_unknown_outcomes_is_a_day() -> None:
+    request = a_request(state=replace(STATE, unknown_outcomes=99))
 
-
-@pytest.mark.parametrize(
-    ("unknown_outcomes", "minutes"), [(1, 5), (2, 10), (3, 20), (4, 40), (9, 1_280), (99, 1_440)]
-)
-def test_wait_doubles_with_each_unknown_outcome_up_to_a_day(
-    unknown_outcomes: int, minutes: float
-) -> None:
-    request = a_request(state=replace(STATE, unknown_outcomes=unknown_outcomes))
-
-    assert POLICY.wait_after_unknown_seconds(request) == minutes * 60
+    assert POLICY.wait_after_unknown_seconds(request) == DAY

@@ -1,160 +1,55 @@
-"""How executions share the limiter's state; tests/unit/test_limiter_state.py has its rules."""
+"""How executions share the limiter's state, and how searches and the list of keys are called.
+
+tests/unit/test_limiter_state.py has the rules, tests/simulation/test_quota.py what they lead to.
+"""
 
 import random
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 
-from invitations.errors import TableUnavailableError
-from invitations.limiter_state import Token, Wait
+from invitations.limited_call import LimitedCaller
+from invitations.limiter_state import WAIT_SECONDS, Quota, Token, Wait
 from invitations.messages import Pace
 from invitations.outcomes import Answered, Cause, Outcome, Unknown, judge
 from invitations.rate_limiter import RateLimiter
-from invitations.table import Item, Key
-from tests.memory_table import InMemoryTable
+from tests.fakes import CALL_BUDGET_SECONDS, START, Settings
+from tests.reinvite_world import World, answers
 
-NOW = 1_800_000_000.0
-KEY = ("LIMITER", "LIMITER")
-SENT = judge(Answered(200, NOW))
-REJECTED = judge(Answered(404, NOW))
-FORBIDDEN = judge(Answered(403, NOW))
-NO_ANSWER = judge(Unknown("timed out", NOW))
-UNAUTHORIZED = judge(Answered(401, NOW))
-THROTTLED = judge(Answered(429, NOW, "60"))
-
-Make = Callable[[], RateLimiter]
-
-
-@dataclass
-class Clock:
-    now: float = NOW
-    slept: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-class WatchedTable(InMemoryTable):
-    """Counts calls, and does something before each of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reads = self.writes = 0
-        self.before_read: Callable[[], None] = lambda: None
-        self.before_write: Callable[[], None] = lambda: None
-
-    def read(self, keys: Sequence[Key]) -> list[Item]:
-        self.reads += 1
-        self.before_read()
-        return super().read(keys)
-
-    def write(self, key: Key, item: Item, seen: Item) -> Item:
-        self.writes += 1
-        self.before_write()
-        return super().write(key, item, seen)
-
-    def put(self, **changes: object) -> None:
-        """Change the item as another program does."""
-        stands = self.items.get(KEY, {})
-        self.items[KEY] = {**stands, **changes, "revision": f"other {random.random()}"}
+NO_ANSWER = judge(Unknown("timed out", START))
+SENT, UNAUTHORIZED = (judge(Answered(status, START)) for status in (200, 401))
+THROTTLED = judge(Answered(429, START, "60"))
+QUOTA = Quota(300)
+EMPTIED_AT = START + QUOTA.capacity * QUOTA.interval
+"""`full_at` of a bucket whose next token comes in an interval."""
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def world() -> World:
+    world = World(Settings(requests_per_minute=QUOTA.per_minute))
+    world.reinviter.calls.keys.current()
+    return world
 
 
-@pytest.fixture
-def table() -> WatchedTable:
-    return WatchedTable()
+def limiter_of(world: World) -> RateLimiter:
+    """The rate limiter of one more container."""
+    return RateLimiter(world.table, 300, world.clock, world.clock.advance, random.Random(1))
 
 
-@pytest.fixture
-def make(clock: Clock, table: WatchedTable) -> Make:
-    """Makes the rate limiter of one more container."""
-    return lambda: RateLimiter(table, 300, clock, clock.sleep, random.Random(1))
-
-
-def report(limiter: RateLimiter, outcome: Outcome, times: int) -> None:
+def report(limiter: RateLimiter, outcome: Outcome, times: int = 1) -> None:
     for _ in range(times):
         limiter.report(outcome)
 
 
-def spread_of(limiter: RateLimiter) -> tuple[float, float]:
-    """The least and the most seconds of two hundred waits."""
-    waits = [limiter.take_token(Pace.EVENT) for _ in range(200)]
-    seconds = [each.until - NOW for each in waits if isinstance(each, Wait)]
-    assert len(seconds) == 200
-    return min(seconds), max(seconds)
+def test_state_of_a_newer_version_is_read(world: World) -> None:
+    world.change_limiter(paused_until=START + 60, added_later=["a", 1])
+
+    assert limiter_of(world).is_paused()
 
 
-def test_conflict_is_decided_again_on_the_item_that_another_container_wrote(
-    make: Make, table: WatchedTable
-) -> None:
-    limiter, other = make(), make()
-
-    def pause() -> None:
-        table.before_write = lambda: None
-        other.report(THROTTLED)
-
-    table.before_write = pause
-
-    assert limiter.take_token(Pace.EVENT) == Wait(
-        NOW + 60, has_appointment=True, cause=Cause.THROTTLED
-    )
-
-
-def test_conflicts_without_end_are_an_outage_of_the_table(
-    make: Make, table: WatchedTable, clock: Clock
-) -> None:
-    table.before_write = table.put
-
-    with pytest.raises(TableUnavailableError, match="all the time"):
-        make().take_token(Pace.EVENT)
-    assert (table.writes, len(clock.slept)) == (20, 20)
-
-
-def test_state_of_a_newer_version_is_read(make: Make, table: WatchedTable) -> None:
-    table.put(paused_until=NOW + 60, pause_reason="throttled", added_later=["a", 1])
-
-    assert make().is_paused()
-
-
-def test_denial_is_decided_again_each_time_and_writes_nothing(
-    make: Make, table: WatchedTable
-) -> None:
-    limiter = make()
-    table.put(paused_until=NOW + 1e9, pause_reason="operator")
-    assert isinstance(limiter.take_token(Pace.EVENT), Wait)
-    assert table.writes == 0
-
-    table.put(paused_until=NOW, pause_reason=None)
-    assert limiter.take_token(Pace.EVENT) == Token(NOW)
-
-
-def test_success_without_failures_before_asks_the_table_for_nothing_unlike_a_403(
-    make: Make, table: WatchedTable
-) -> None:
-    limiter = make()
-    limiter.take_token(Pace.EVENT)
-    table.reads = table.writes = 0
-    limiter.report(SENT)
-    limiter.report(REJECTED)
-
-    assert (table.reads, table.writes) == (0, 0)
-    limiter.report(FORBIDDEN)
-    assert table.items[KEY]["forbidden"] == 1
-
-
-def test_success_after_failures_of_another_container_is_shared(make: Make) -> None:
-    limiter, other = make(), make()
+def test_success_after_failures_of_another_container_is_shared(world: World) -> None:
+    limiter, other = limiter_of(world), limiter_of(world)
     report(limiter, NO_ANSWER, times=9)
     other.take_token(Pace.EVENT)
     other.report(SENT)
@@ -163,85 +58,105 @@ def test_success_after_failures_of_another_container_is_shared(make: Make) -> No
     assert isinstance(other.take_token(Pace.EVENT), Token)
 
 
-def test_replaced_key_ends_the_pause_for_all_containers(make: Make) -> None:
-    limiter, other = make(), make()
-    other.take_token(Pace.EVENT)
-    limiter.report(UNAUTHORIZED)
-    other.key_replaced()
-
-    assert not limiter.is_paused()
-
-
-def test_requests_return_10_to_15_minutes_after_an_operators_pause_denied_them(
-    make: Make, table: WatchedTable
+@pytest.mark.parametrize(("late", "may_call"), [(-2, True), (0, True), (0.49, True), (0.51, False)])
+def test_token_is_waited_for_and_used_within_half_a_second(
+    world: World, late: float, may_call: bool
 ) -> None:
-    table.put(paused_until=NOW + 1e9, pause_reason="operator")
-    least, most = spread_of(make())
+    world.clock.advance(late)
 
-    assert 600 <= least < 620
-    assert 880 < most <= 900
-
-
-def test_requests_return_within_the_minute_after_an_open_breaker(make: Make) -> None:
-    limiter = make()
-    limiter.report(UNAUTHORIZED)
-    least, most = spread_of(limiter)
-
-    assert 15 + 1 <= least < 15 + 5
-    assert 15 + 55 < most <= 15 + 60
+    assert limiter_of(world).wait_for(Token(START)) is may_call
+    assert world.clock() == START + max(late, 0)
 
 
 @pytest.mark.parametrize(
-    ("late", "slept", "may_call"),
-    [(-2, [2.0], True), (0, [], True), (0.49, [], True), (0.51, [], False)],
+    ("outcome", "seconds", "may_call"),
+    [(THROTTLED, 59, False), (THROTTLED, 60, True), (UNAUTHORIZED, 14, False)],
 )
-def test_token_is_waited_for_and_used_within_half_a_second(
-    make: Make, table: WatchedTable, clock: Clock, late: float, slept: list[float], may_call: bool
+def test_pause_that_began_during_the_wait_stops_the_call_until_its_end(
+    world: World, outcome: Outcome, seconds: float, may_call: bool
 ) -> None:
-    clock.now += late
+    limiter_of(world).report(outcome)
 
-    assert make().wait_for(Token(NOW)) is may_call
-    assert clock.slept == slept
-    # A token that is there costs no read.
-    assert table.reads == len(slept)
+    assert limiter_of(world).wait_for(Token(START + seconds)) is may_call
 
 
-def test_slow_table_makes_a_call_too_late(make: Make, table: WatchedTable, clock: Clock) -> None:
-    table.before_read = lambda: clock.sleep(3)
-
-    assert not make().wait_for(Token(NOW + 2))
+# Searches and the list of keys
 
 
-@pytest.mark.parametrize("outcome", [THROTTLED, UNAUTHORIZED])
-def test_pause_that_began_during_the_wait_stops_the_call(make: Make, outcome: Outcome) -> None:
-    make().report(outcome)
-
-    assert not make().wait_for(Token(NOW + 2))
-
-
-def test_pause_that_is_over_stops_nothing(make: Make, clock: Clock) -> None:
-    make().report(THROTTLED)
-    clock.now += 59
-
-    assert make().wait_for(Token(NOW + 60))
+def call(world: World, seconds: float = 300, *, has_appointment: bool = False) -> Any:
+    """Make a call in an execution that may last `seconds`."""
+    calls, clock = world.reinviter.calls, world.clock
+    caller = LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, clock.advance)
+    invite, deadline = partial(world.api.invite, "u1"), clock() + seconds
+    return caller.call("search", invite, {}, deadline, has_appointment=has_appointment)
 
 
-def test_threads_of_one_container_share_writes(make: Make, table: WatchedTable) -> None:
-    limiter, together = make(), threading.Barrier(20)
+def state_of(world: World) -> dict[str, Any]:
+    return dict(world.table.items["LIMITER", "LIMITER"])
 
-    def await_the_others() -> None:
-        table.before_write = lambda: None
-        together.wait(10)
-        threading.Event().wait(0.1)
 
-    def take_token(number: int) -> Token | Wait:
-        if number > 0:
-            together.wait(10)
-        return limiter.take_token(Pace.EVENT)
+def test_call_behind_a_long_line_is_made_with_an_appointment_alone(world: World) -> None:
+    world.change_limiter(event_line_at=START + 60, event_kept_at=START + 60)
+    wait = call(world)
 
-    table.before_write = await_the_others
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(take_token, range(20)))
+    assert isinstance(wait, Wait)
+    assert (wait.cause, wait.has_appointment) == (Cause.QUOTA, True)
+    assert 60 <= wait.until - START <= 61
+    assert (world.api.calls, world.clock()) == ([], START)
+    call(world, has_appointment=True)
+    assert world.calls_for() == [START]
 
-    assert [each for each in answers if isinstance(each, Wait)] == []
-    assert table.writes < 10
+
+def test_call_that_is_late_takes_another_token(world: World) -> None:
+    world.change_limiter(full_at=EMPTIED_AT)
+    world.steps.during("table.read_limiter", lambda: None)
+    # When the execution looks for a pause after its wait.
+    world.steps.during("table.read_limiter", lambda: world.clock.advance(0.6))
+    call(world)
+
+    assert len(world.api.calls) == 1
+    assert state_of(world)["full_at"] == pytest.approx(EMPTIED_AT + 2 * QUOTA.interval)
+
+
+def test_call_is_not_made_without_time_for_its_answer(world: World) -> None:
+    enough = CALL_BUDGET_SECONDS + WAIT_SECONDS
+
+    assert call(world, enough - 0.1) == Wait(START, False, Cause.TIME_BUDGET_EXHAUSTED)
+    assert world.api.calls == []
+    call(world, enough)
+    assert len(world.api.calls) == 1
+
+
+def test_replaced_key_ends_the_pause_and_is_used_with_a_token_of_its_own(world: World) -> None:
+    world.change_limiter(pause_reason="key_refused", paused_until=START - 1, full_at=EMPTIED_AT)
+    world.secret = "key-2"
+    world.api.script("u1", answers(401))
+    _, outcome = call(world)
+
+    assert outcome.http_status == 200
+    assert [each.api_key for each in world.api.calls] == ["key-1", "key-2"]
+    assert state_of(world)["full_at"] == pytest.approx(EMPTIED_AT + 2 * QUOTA.interval, abs=0.5)
+    assert state_of(world).get("pause_reason") is None
+
+
+@pytest.mark.parametrize(
+    ("secret", "unreadable", "calls"), [("key-1", 0, 1), ("key-2", 1, 1), ("key-2", 0, 2)]
+)
+def test_key_that_stays_refused_stops_all_calls(
+    world: World, secret: str, unreadable: int, calls: int
+) -> None:
+    world.secret = secret
+    world.steps.fail("secret.read", times=unreadable)
+    world.api.script("u1", *[answers(401)] * 3)
+    call(world)
+
+    assert len(world.api.calls) == calls
+    assert state_of(world)["pause_reason"] == "key_refused"
+
+
+def test_refused_list_says_nothing_of_invitations(world: World) -> None:
+    world.change_limiter(forbidden=3)
+    world.api.script("u1", answers(403))
+    call(world)
+
+    assert state_of(world)["forbidden"] == 3

@@ -1,21 +1,15 @@
 """The one result of each request: what it says, and that its id stays the same."""
 
-import json
 from dataclasses import asdict, replace
-
-import pytest
 
 from invitations.messages import Message, RetryState
 from invitations.requests import InvalidRequestError, Request
 from invitations.results import (
     DETAILS,
     Reason,
-    Result,
     Source,
     Status,
-    derived_request_id,
     invalid_result,
-    iso,
     request_result,
 )
 from tests.fakes import a_request
@@ -24,21 +18,20 @@ NOW = 1_800_000_000.0
 STATE = RetryState("r1", Source.SQS, NOW - 60, attempts=2, http_status=200)
 REQUEST = a_request(state=STATE, correlation_id="c1")
 MESSAGE = Message("m1", "{}", Source.SQS, sent_at=NOW - 1, received_at=NOW)
-ERROR = InvalidRequestError(Reason.USER_ID_EMPTY, "user_id is blank.", "r1", Source.SNS)
-
-
+ERROR = InvalidRequestError(Reason.USER_ID_EMPTY, "user_id is blank.", "r1", Source.SNS, "u1", "c1")
 SENT = request_result(
     REQUEST, Status.SENT, Reason.INVITED, NOW, window_ends_at=NOW + 300, sent_count=3
 )
+INVALID = invalid_result(MESSAGE, ERROR)
 
 
 def id_of(status: Status, request: Request = REQUEST) -> str:
     return request_result(request, status, Reason.INVITED, request.state.asked_at).result_id
 
 
-def test_sent_result_repeats_the_request_and_says_when_window_and_invitation_end() -> None:
-    assert asdict(SENT) | {"result_id": "any"} == {
-        "result_id": "any",
+def test_result_repeats_the_request_and_says_when_window_and_invitation_end() -> None:
+    expected = {
+        "result_id": SENT.result_id,
         "request_id": "r1",
         "user_id": "u1",
         "correlation_id": "c1",
@@ -54,13 +47,18 @@ def test_sent_result_repeats_the_request_and_says_when_window_and_invitation_end
         "sent_count": 3,
         "schema_version": "1.1",
     }
+    nothing = dict.fromkeys(("window_ends_at", "invitation_expires_at", "sent_count"))
 
-
-@pytest.mark.parametrize("status", [each for each in Status if each != Status.SENT])
-def test_result_without_an_invitation_names_no_expiry(status: Status) -> None:
-    result = request_result(REQUEST, status, Reason.NOT_DUE, NOW)
-
-    assert (result.invitation_expires_at, result.window_ends_at) == (None, None)
+    assert asdict(SENT) == expected
+    assert asdict(INVALID) == expected | nothing | {
+        "result_id": INVALID.result_id,
+        "source": "sns",
+        "status": "invalid",
+        "reason": "user_id_empty",
+        "detail": "user_id is blank.",
+        "http_status": None,
+        "attempts": 0,
+    }
 
 
 def test_every_reason_of_a_request_but_the_good_one_has_a_plain_sentence() -> None:
@@ -70,96 +68,20 @@ def test_every_reason_of_a_request_but_the_good_one_has_a_plain_sentence() -> No
     assert [each for each in DETAILS.values() if not each.endswith(".")] == []
 
 
-@pytest.mark.parametrize("status", [each for each in Status if each != Status.FAILED])
-def test_result_id_is_the_same_for_the_same_request_user_and_status(status: Status) -> None:
+def test_result_id_is_the_same_for_the_same_request_user_status_and_life_of_a_failure() -> None:
     later = RetryState("r1", Source.SNS, asked_at=NOW + 86_400, attempts=7)
+    requests = [a_request(name, user) for name in ("r1", "r2") for user in ("u1", "u2")]
+    travelled = RetryState.from_json(replace(STATE, asked_at=NOW + 0.123).to_json())
+    first = a_request(state=replace(STATE, asked_at=NOW + 0.123))
 
-    assert id_of(status, a_request(state=later)) == id_of(status)
-
-
-def test_result_id_differs_for_another_request_user_or_status() -> None:
-    ids = {
-        id_of(status, a_request(request_id, user_id))
-        for request_id in ("r1", "r2")
-        for user_id in ("u1", "u2")
-        for status in Status
-    }
-
-    assert len(ids) == 4 * len(Status)
+    same = [each for each in Status if id_of(each, a_request(state=later)) == id_of(each)]
+    assert same == [each for each in Status if each != Status.FAILED]
+    assert len({id_of(status, each) for each in requests for status in Status}) == 4 * len(Status)
+    assert id_of(Status.FAILED, a_request(state=travelled)) == id_of(Status.FAILED, first)
 
 
-@pytest.mark.parametrize("asked_at", [NOW, NOW + 0.123, 1_790_000_000])
-def test_failed_result_has_an_id_for_each_life_that_survives_the_retry_state(
-    asked_at: float,
-) -> None:
-    state = replace(STATE, asked_at=asked_at)
-    travelled = RetryState.from_json(state.to_json())
-    redriven = replace(STATE, asked_at=asked_at + 60)
-    first = id_of(Status.FAILED, a_request(state=state))
-
-    assert id_of(Status.FAILED, a_request(state=travelled)) == first
-    assert id_of(Status.FAILED, a_request(state=redriven)) != first
-
-
-def test_result_survives_json_with_fields_of_a_newer_version() -> None:
-    text = json.dumps({**json.loads(SENT.to_json()), "colour": {"red": []}})
-
-    assert Result.from_json(SENT.to_json()) == Result.from_json(text) == SENT
-
-
-def test_failed_and_invalid_results_alone_go_to_the_dead_letter_queue() -> None:
-    kept = [each for each in Status if replace(SENT, status=each).goes_to_dead_letter_queue]
-
-    assert kept == [Status.FAILED, Status.INVALID]
-
-
-def test_invalid_result_says_what_was_wrong_and_names_whom_it_can() -> None:
-    error = replace(ERROR, user_id="u1", correlation_id="c1")
-    result = invalid_result(MESSAGE, error)
-
-    assert (result.status, result.reason, result.detail) == (
-        "invalid",
-        "user_id_empty",
-        "user_id is blank.",
-    )
-    assert (result.request_id, result.user_id, result.correlation_id) == ("r1", "u1", "c1")
-    assert (result.source, result.attempts, result.http_status) == ("sns", 0, None)
-
-
-def test_invalid_result_is_the_same_on_every_redelivery() -> None:
-    again = replace(MESSAGE, receive_count=3)
-
-    assert invalid_result(again, ERROR) == invalid_result(MESSAGE, ERROR)
-
-
-def test_two_faulty_messages_with_one_request_id_have_results_of_their_own() -> None:
-    one = invalid_result(MESSAGE, ERROR)
+def test_invalid_result_is_the_same_on_every_redelivery_and_another_for_another_message() -> None:
     other = invalid_result(replace(MESSAGE, message_id="m2"), ERROR)
 
-    assert one.request_id == other.request_id
-    assert one.result_id != other.result_id
-
-
-def test_request_of_an_order_is_named_after_the_order_and_the_user() -> None:
-    pairs: list[tuple[str, object]] = [
-        ("order", "u1"),
-        ("order", "u2"),
-        ("another", "u1"),
-        ("order", 1),
-    ]
-    names = [derived_request_id(*pair) for pair in pairs]
-
-    assert names == [derived_request_id(*pair) for pair in pairs]
-    assert len(set(names)) == len(pairs)
-
-
-@pytest.mark.parametrize(
-    ("moment", "text"),
-    [
-        (0, "1970-01-01T00:00:00.000Z"),
-        (NOW + 0.25, "2027-01-15T08:00:00.250Z"),
-        (NOW + 0.0004, "2027-01-15T08:00:00.000Z"),
-    ],
-)
-def test_time_is_written_in_utc_with_milliseconds(moment: float, text: str) -> None:
-    assert iso(moment) == text
+    assert invalid_result(replace(MESSAGE, receive_count=3), ERROR) == INVALID
+    assert (other.request_id, other.result_id != INVALID.result_id) == ("r1", True)

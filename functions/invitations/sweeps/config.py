@@ -1,11 +1,9 @@
-"""The configuration of sweeps, read once from the environment when a container starts."""
+"""The settings of sweeps, read once from the environment when a container starts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from invitations.config import Config, Reader
-from invitations.errors import ConfigurationError
-from invitations.sweeps.criteria import MAX_ORGANISATIONS, Criteria
+from invitations.config import Config, Environment
+from invitations.sweeps.criteria import Criteria
 
 
 @dataclass(frozen=True)
@@ -17,22 +15,23 @@ class SweepConfig:
     sweep_queue_url: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "SweepConfig":
-        """Raises ConfigurationError, which names the first value that is missing or malformed."""
-        read = Reader(environment)
-        criteria = Criteria(
-            min_age_hours=read.integer("SWEEP_MIN_AGE_HOURS"),
-            max_invites=read.integer("SWEEP_MAX_INVITES"),
-            max_users=read.integer("SWEEP_MAX_USERS"),
-            roles=read.words("SWEEP_ROLES"),
-            org_ids=tuple(dict.fromkeys(read.words("SWEEP_ORG_IDS"))),
-            first_invitation=read.flag("SWEEP_FIRST_INVITATION"),
-        )
-        if len(criteria.org_ids) > MAX_ORGANISATIONS:
-            raise ConfigurationError(f"SWEEP_ORG_IDS must have at most {MAX_ORGANISATIONS} ids")
+    def from_environment(cls, environment: Environment) -> "SweepConfig":
+        """Read the variables; raises KeyError for one that is missing."""
         return cls(
             shared=Config.from_environment(environment),
-            criteria=criteria,
-            bulk_queue_url=read.text("BULK_QUEUE_URL"),
-            sweep_queue_url=read.text("SWEEP_QUEUE_URL"),
+            criteria=Criteria(
+                min_age_hours=int(environment["SWEEP_MIN_AGE_HOURS"]),
+                max_invites=int(environment["SWEEP_MAX_INVITES"]),
+                max_users=int(environment["SWEEP_MAX_USERS"]),
+                roles=_words(environment["SWEEP_ROLES"]),
+                org_ids=_words(environment["SWEEP_ORG_IDS"]),
+                first_invitation=environment["SWEEP_FIRST_INVITATION"] == "true",
+            ),
+            bulk_queue_url=environment["BULK_QUEUE_URL"],
+            sweep_queue_url=environment["SWEEP_QUEUE_URL"],
         )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words that commas separate, each once."""
+    return tuple(dict.fromkeys(filter(None, text.split(","))))

@@ -44,11 +44,11 @@ class Criteria:
 
     @property
     def of_requests(self) -> SweepCriteria:
-        """What must still hold when a request is carried out."""
+        """The criteria that a request must still meet when it is carried out."""
         return SweepCriteria(self.max_invites, self.min_age_hours * 3600)
 
     def verdict(self, user: FoundUser, org_id: str | None, record: UserRecord, now: float) -> str:
-        """`due`, or why the user is not."""
+        """Return `due`, or why the user is not."""
         if user.created_at is None:
             return "user_unreadable"
         if None not in (org_id, user.org_id) and org_id != user.org_id:
@@ -80,7 +80,7 @@ class SweepRequest:
     """Whether it comes back at an appointment of the rate limiter."""
 
     def to_json(self) -> str:
-        """As `read_sweep_request` reads it, whatever its defaults are."""
+        """Write the request so that `read_sweep_request` reads it, whatever its defaults are."""
         document = asdict(self)
         return json.dumps(document | document.pop("criteria"))
 

@@ -50,7 +50,7 @@ class Page:
 
     @classmethod
     def up_to(cls, position: int) -> "Page":
-        """The page that shows a position, and as much as possible of what comes before it."""
+        """Return the page that shows a position and the most users before it."""
         sizes = range(LARGEST_PAGE, _SMALLEST_PAGE - 1, -1)
         size = max(sizes, key=lambda size: position % size)
         return cls(position // size + 1, size)
@@ -79,7 +79,10 @@ class Listing:
 
 
 def read_listing(body: str, page: Page) -> Listing:
-    """Raises UnreadableAnswerError when the answer is no list of users, or contradicts itself."""
+    """Read an answer.
+
+    Raises UnreadableAnswerError when it is no list of users, or contradicts itself.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -137,7 +140,7 @@ class Cursor:
         return Page() if self.position is None else Page.up_to(self.position)
 
     def advance(self, listing: Listing) -> tuple["Cursor", Sequence[FoundUser]]:
-        """The cursor after an answer, and the users who had not been seen.
+        """Return the cursor after an answer, and the users whom no earlier page showed.
 
         Raises UnreadableAnswerError when the list takes far more searches than its length.
         """

@@ -15,12 +15,12 @@ class SweepStore:
     table: Table
 
     def read(self) -> tuple[Sweep | None, Item]:
-        """The latest sweep, and the item that it was read from."""
+        """Return the latest sweep, and the item that it was read from."""
         item = self.table.read([_KEY])[0]
         return (Sweep.from_json(item["sweep"]) if item else None), item
 
     def write(self, sweep: Sweep, seen: Item) -> Item | None:
-        """The item as it was written; None when another execution has changed it since."""
+        """Return the item as written; None when another execution has changed it since."""
         try:
             return self.table.write(_KEY, {"sweep": sweep.to_json()}, seen)
         except ConflictError:

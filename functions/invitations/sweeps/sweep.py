@@ -42,7 +42,7 @@ class Organisation:
     unknown_roles: Mapping[str, int] = field(default_factory=dict)
 
     def with_user(self, verdict: str, role: str, invitations: int) -> "Organisation":
-        """With one more user, who has been invited so often."""
+        """Count one more user, who has been invited so often."""
         is_due, unknown_roles = verdict == DUE, self.unknown_roles
         if role not in {"", *KNOWN_ROLES} and len(unknown_roles) < _MOST_UNKNOWN_ROLES:
             unknown_roles = _one_more(unknown_roles, role[:50])
@@ -82,7 +82,7 @@ class Sweep:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left but to publish the summary."""
+        """Whether only the summary remains to be published."""
         return self.current.status is not None
 
     @property
@@ -92,7 +92,7 @@ class Sweep:
         return next(failed, self.current)
 
     def has_room(self, organisation: Organisation) -> bool:
-        """Whether `max_users` allows one more, with this as the current organisation."""
+        """Return whether `max_users` allows one more, with this as the current organisation."""
         due = organisation.due + sum(each.due for each in self.organisations[:-1])
         return self.criteria.max_users == 0 or due < self.criteria.max_users
 
@@ -100,12 +100,12 @@ class Sweep:
         return replace(self, lease_holder=holder, leased_until=until)
 
     def answers(self, request: SweepRequest) -> bool:
-        """Whether the sweep ended well after it was asked for with the same criteria."""
+        """Return whether the sweep succeeded, by the request's criteria, after it was asked for."""
         has_ended = self.ended_at is not None and self.ended_at > request.asked_at
         return has_ended and self.criteria == request.criteria and self.decisive.status == SWEPT
 
     def with_page(self, organisation: Organisation, cursor: Cursor) -> "Sweep":
-        """With one more page of the current organisation."""
+        """Count one more page of the current organisation."""
         after = replace(self, organisations=(*self.organisations[:-1], organisation), cursor=cursor)
         if not self.has_room(organisation):
             return after.organisation_ended(SWEPT, "max_users_reached")
@@ -125,7 +125,7 @@ class Sweep:
         return replace(self, organisations=organisations, cursor=Cursor())
 
     def summary(self, now: float, *, dry_run: bool = False) -> dict[str, Any]:
-        """What the sweep came to, all organisations together and each by itself."""
+        """Return the summary: all organisations together, and each by itself."""
         end = self.decisive
         organisations = [asdict(each) for each in self.organisations]
         totals: dict[str, Any] = {

@@ -137,7 +137,7 @@ class Sweeper:
     def _read_page(
         self, sweep: Sweep, request: SweepRequest, deadline: float
     ) -> tuple[Sweep, Verdicts]:
-        """The sweep after its next page, and the verdict on each user who had not been seen.
+        """Read the next page; return the sweep after it, and the verdict on each new user.
 
         Raises _DelayedError or DependencyUnavailableError when there is no answer.
         """

@@ -1,12 +1,16 @@
-"""Answers of the fake Partoo server, scripted and documented ones, and the log of its calls."""
+"""What the fake Partoo server and its control exchange."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import responses
 from typing import Literal
 
 Operation = Literal["invite", "search", "keys", "other"]
+
+ANY_USER = "*"
+ANY_SEARCH = "?search"
 
 _DOCUMENTED = {
     401: {"authentication": "User not authenticated"},
@@ -16,31 +20,56 @@ _DOCUMENTED = {
 
 
 @dataclass(frozen=True)
+class User:
+    """A user; an empty `email` is `<id>@example.com`."""
+
+    id: str
+    status: str = "invited"
+    disabled: bool = False
+    sso_only: bool = False
+    role: str = "BUSINESS_MANAGER"
+    org_id: int = 1
+    email: str = ""
+    created_at: int = 1_577_836_800
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key; `expiration_date` is `yyyy-mm-dd`, or None if the key does not expire.
+
+    `may_list`: the key may list the organisation's keys.
+    """
+
+    value: str
+    expiration_date: str | None = None
+    may_list: bool = True
+
+    def is_active(self, now: float) -> bool:
+        # The vendor's guide: a key has expired on its date. The time zone is not documented.
+        return (self.expiration_date or "9999") > datetime.fromtimestamp(
+            now, UTC
+        ).date().isoformat()
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer to one call; times are in seconds.
 
     - `body`: by default the documented one for the status. A lone surrogate, such as `\\udcff`, is
-      sent as the byte that it stands for. `echo_headers` sends the request's headers as JSON.
+      sent as the byte that it stands for.
+    - `drop`: the connection is closed without an answer, `before` or `after` the e-mail.
     - `email`: whether an e-mail goes out. Default: for a 200, and for a drop `after`.
     - `acts_after`: the e-mail goes out, and the answer follows, this long after the call was
-      received, whether or not the client still waits.
+      received, whether or not the client still waits. `delay_seconds`: only the answer is late.
     - `interim`: informational statuses (1xx) that are sent at once, before the answer.
-    - `delay_seconds`, `hold` (until a release, at most 60 s): only the answer is late.
-    - `drip_seconds`: the body is sent byte by byte over this time.
-    - `drop`: the connection is closed without an answer, `before` or `after` the e-mail.
-
-    Raises ValueError for a status that does not exist.
     """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
-    echo_headers: bool = False
     drop: Literal["before", "after"] | None = None
     email: bool | None = None
     delay_seconds: float = 0.0
-    drip_seconds: float = 0.0
-    hold: bool = False
     acts_after: float = 0.0
     interim: Sequence[int] = ()
 
@@ -55,7 +84,6 @@ class Answer:
         return self.drop == "after" or (self.drop is None and self.status == 200)
 
     def content(self) -> bytes:
-        """Return the body, without regard to `echo_headers`."""
         if self.body is not None:
             return self.body.encode(errors="surrogateescape")
         if self.status == 200:
@@ -64,16 +92,15 @@ class Answer:
         return json.dumps({"errors": errors}).encode()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """An entry of the call log; times are epoch seconds.
 
-    - `sequence`: 1 for the first call since a reset. `status`: None without an answer, or before.
+    - `status`: None without an answer, or before it.
     - `emailed_at`: when the e-mail goes out, which may be in the future; None if there is none.
     - `path`: the undecoded path and query.
     """
 
-    sequence: int
     received_at: float
     path: str
     operation: Operation
