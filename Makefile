@@ -66,7 +66,7 @@ sweep: setup ## run a sweep of a made-up organisation of USERS=1000 on this mach
 # The tests wait most of the time, so two cores are enough for three processes. Each file runs in one
 # process, because it deploys its stacks once. The slowest files come first.
 LONGEST = $(patsubst %,tests/e2e/test_%.py,chaos newcomer examples sweeps deploy cases \
-	doctor api_key outcomes operator quota redrive main_job)
+	doctor api_key operator window_and_quota main_job)
 OTHERS = $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/test_*.py)))
 
 .PHONY: test

@@ -8,28 +8,14 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Target:
-    """A figure, and the most that it may be."""
-
-    text: str
-    measured: float
-    bound: float
-
-    def __str__(self) -> str:
-        word = "pass" if self.measured <= self.bound else "MISS"
-        return f"- {word}: {self.text}: {self.measured:.3g} (at most {self.bound:g})"
-
-
-@dataclass(frozen=True)
 class Section:
     """What one part measured, as a Markdown table. The first column is text, the others figures."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    targets: Sequence[Target]
 
     def __str__(self) -> str:
         rule = ["---", *["--:"] * (len(self.head) - 1)]
         table = [f"| {' | '.join(row)} |" for row in (self.head, rule, *self.rows)]
-        return "\n".join([f"## {self.title}", "", *table, "", *map(str, self.targets)])
+        return "\n".join([f"## {self.title}", "", *table])

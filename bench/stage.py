@@ -15,7 +15,8 @@ from bench.page import Say
 from local.aws import REPOSITORY, LocalAws, local_aws
 from local.environment import WORKSPACE
 from local.errors import ProcessFailedError
-from local.partoo.control import PartooControl, User, running_fake_partoo
+from local.partoo.control import PartooControl, User
+from local.partoo.server import running_fake_partoo
 from local.stack import build
 
 NO_QUOTA = 10_000

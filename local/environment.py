@@ -14,7 +14,8 @@ from typing import Any
 from local.aws import REPOSITORY, LocalAws, local_aws
 from local.errors import CommandError
 from local.lock import hold_lock
-from local.partoo.control import PartooControl, User, running_fake_partoo
+from local.partoo.control import PartooControl, User
+from local.partoo.server import running_fake_partoo
 from local.stack import DeployedStack, build, deploy
 
 WORKSPACE = REPOSITORY / ".local"

@@ -8,8 +8,6 @@ import re
 import select
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from urllib3.exceptions import HTTPError
 
 from local.loopback import LoopbackHandler, LoopbackServer
 
-_POLL_SECONDS = 0.02
 # Longer than the time-outs of the functions' clients.
 _HANG_SECONDS = 60.0
 # Headers of one connection, which a proxy must not forward.
@@ -36,7 +33,10 @@ class Fault(Enum):
 
 
 class FaultProxy(LoopbackServer):
-    """Forwards calls to the local AWS, except those that an outage concerns."""
+    """Forwards calls to the local AWS, except those that an outage concerns.
+
+    Start it before the local AWS, which passes its address to the functions.
+    """
 
     def __init__(self) -> None:
         super().__init__(_Handler)
@@ -59,34 +59,20 @@ class FaultProxy(LoopbackServer):
     def choose(self, service: str) -> Fault | None:
         """Return the fault for a call and count it; None for no fault."""
         with self._lock:
-            concerned, fault, probability = self.outage or ("", None, 0.0)
-            if fault is None or service != concerned or self._rng.random() >= probability:
+            if self.outage is None:
+                return None
+            concerned, fault, probability = self.outage
+            if service != concerned or self._rng.random() >= probability:
                 return None
             self.injected[service, fault] += 1
             return fault
-
-
-@contextmanager
-def fault_proxy() -> Iterator[FaultProxy]:
-    """Run a proxy for the length of the block.
-
-    Start it before the local AWS, which passes its address to the functions.
-    """
-    with FaultProxy() as proxy:
-        # A daemon, so that an interruption that skips the end below leaves no process behind.
-        serving = threading.Thread(target=proxy.serve_forever, args=(_POLL_SECONDS,), daemon=True)
-        serving.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
 
 
 class _Handler(LoopbackHandler):
     server: FaultProxy
 
     def receive(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.read_body()
         scope = _CREDENTIAL_SCOPE.search(self.headers.get("Authorization", ""))
         match self.server.choose(scope[1] if scope else ""):
             case None:

@@ -1,13 +1,16 @@
 """HTTP servers on the loopback address: what the fake Partoo server and the fault proxy share."""
 
-import json
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+_POLL_SECONDS = 0.02
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves each connection in a thread of its own, on a free port."""
+    """Serves for the length of a `with` block, each connection in a thread, on a free port."""
 
     daemon_threads = True
     # Many connections may come at once. A refused one would be a fault that nobody asked for.
@@ -17,9 +20,18 @@ class LoopbackServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
+    def __enter__(self) -> Self:
+        # A daemon, so that an interruption that skips the end leaves no process behind.
+        threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """Keeps connections open, and writes nothing to stderr, which belongs to the parent process.
+    """Keeps connections open, and writes nothing to stderr, which belongs to the command.
 
     A subclass reads and answers each call in its method `receive`.
     """
@@ -36,19 +48,16 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         with suppress(ConnectionError):
             super().handle()
 
-    def send_head(self, status: int, headers: Mapping[str, str]) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
+    def read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def answer(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
-        self.send_head(status, {**headers, "Content-Length": str(len(content))})
-        self.wfile.write(content)
-
-    def answer_json(self, status: int, document: object) -> None:
-        content = json.dumps(document, default=vars).encode()
-        self.answer(status, {"Content-Type": "application/json"}, content)
+        self.send_response_only(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD" and status not in (204, 304):
+            self.wfile.write(content)
 
 
 # The base class looks up one method for each HTTP method, and answers 501 to all others.

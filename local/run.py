@@ -57,7 +57,7 @@ def main(only: str) -> int:
 
 
 def summary(statuses: Collection[str], emails: int) -> str:
-    """Return the last line of `make run` and `make local`."""
+    """Return the last line of `make run` and `make sweep`."""
     counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items()))
     return f"{counted(len(statuses), 'request')}: {counts or 'none'}. E-mails at the API: {emails}."
 

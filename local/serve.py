@@ -1,24 +1,24 @@
 """`make local`: run the whole stack until Ctrl-C and show what happens in it."""
 
 import shlex
-import threading
+import time
 from contextlib import suppress
-
-from rich.console import Console
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.fake import ADDRESS
-from local.live import watch
+from local.live import Watch
 from local.partoo.control import User
+from local.rows import plain_console
 from local.samples import known_users, read_samples
 
 # Short, so that one can watch a window end.
 _WINDOW_SECONDS = 60
+_LOOK_SECONDS = 0.25
 
 
 def main() -> int:
     """Run the stack until Ctrl-C; returns 0."""
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     users = sorted(known_users(read_samples()))
     with (
         suppress(KeyboardInterrupt),
@@ -29,10 +29,13 @@ def main() -> int:
             say=console.print,
         ) as environment,
     ):
-        console.print(_instructions(environment, users[0]), soft_wrap=True)
+        console.print(_instructions(environment, users[0]))
         ADDRESS.write_text(environment.partoo_base_url, encoding="utf-8")
         try:
-            watch(environment, console, threading.Event())
+            watch = Watch(environment.aws.logs, console)
+            while True:
+                watch.look()
+                time.sleep(_LOOK_SECONDS)
         finally:
             ADDRESS.unlink()
     return 0
@@ -69,13 +72,10 @@ Preview a sweep; events/sweep.json runs it:
   aws lambda invoke --function-name {stack.sweep_function_name} \\
     --cli-read-timeout 0 --payload fileb://events/sweep-dry-run.json answer.json; cat answer.json
 
-Invite a user, show the user's state, follow the results, and stop all calls to the API:
+Invite a user, and show the user's state; tail, pause, resume and doctor need STACK alone:
 
   make invite USER={user_id} STACK={stack.name}
   make status USER={user_id} STACK={stack.name}
-  make tail STACK={stack.name}
-  make pause STACK={stack.name}
-  make resume STACK={stack.name}
 
 Let the API throttle (500: fail, 401: refuse the key, lost: answer nothing), or have more users:
 

@@ -103,11 +103,6 @@ def deploy(
     _translate_permissions(aws, name)
     stacks = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
-    # The local AWS ignores the TTL of a template.
-    aws.client("dynamodb").update_time_to_live(
-        TableName=outputs["TableName"],
-        TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"},
-    )
     secrets = aws.client("secretsmanager")
     secrets.put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=api_key)
     secrets.put_resource_policy(

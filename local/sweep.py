@@ -1,16 +1,16 @@
 """`make sweep`: sweep a made-up organisation with the whole stack on this machine."""
 
 import time
-from collections import Counter
 from typing import Any
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
+from rich.progress import Progress
 from rich.table import Table
 
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.errors import CommandError
 from local.partoo.organisation import organisation
+from local.run import summary
 
 # Ten times the default, so that the command ends soon.
 _REQUESTS_PER_MINUTE = 3_000
@@ -31,38 +31,34 @@ def main(size: str) -> int:
         say=console.print,
         requests_per_minute=_REQUESTS_PER_MINUTE,
     ) as environment:
+        function, client = environment.stack.sweep_function_name, environment.aws.client("lambda")
         console.print(f"Previewing a sweep of {len(users):,} users …")
-        function = environment.stack.sweep_function_name
         preview = environment.invoke(function, '{"dry_run": true}')
-        environment.aws.client("lambda").invoke(
-            FunctionName=function, InvocationType="Event", Payload="{}"
-        )
-        statuses, summary = _follow(environment, console, preview["due"])
+        client.invoke(FunctionName=function, InvocationType="Event", Payload="{}")
+        statuses, sweep = _follow(environment, console, preview["due"])
         after = environment.invoke(function, '{"dry_run": true}')
-    console.print(_table(preview, summary, after))
-    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
-    console.print(f"Requests of the sweep: {counts or 'none'}.")
-    return 0 if statuses["sent"] == preview["due"] == summary["queued"] else 1
+        emails = len(environment.partoo.emails())
+    console.print(_table(preview, sweep, after))
+    console.print(summary(statuses, emails))
+    return 0 if emails == preview["due"] == sweep["queued"] else 1
 
 
 def _follow(
     environment: LocalEnvironment, console: Console, due: int
-) -> tuple[Counter[str], dict[str, Any]]:
+) -> tuple[list[str], dict[str, Any]]:
     """Wait until all requests of the sweep have results; returns their statuses and the summary."""
     statuses: dict[str, str] = {}
-    summary: dict[str, Any] | None = None
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
-    with Progress(*columns, console=console) as progress:
-        emails, results = (progress.add_task(name, total=due) for name in ("e-mails", "results"))
-        while summary is None or len(statuses) < summary["queued"]:
+    sweep: dict[str, Any] | None = None
+    with Progress(console=console) as progress:
+        results = progress.add_task("results", total=due)
+        while sweep is None or len(statuses) < sweep["queued"]:
             for document in environment.published():
                 if "sweep_id" in document:
-                    summary = document
+                    sweep = document
                 else:
                     statuses[document["request_id"]] = document["status"]
-            progress.update(emails, completed=len(environment.partoo.emails()))
             progress.update(results, completed=len(statuses))
-    return Counter(statuses.values()), summary
+    return list(statuses.values()), sweep
 
 
 def _table(*summaries: dict[str, Any]) -> Table:

@@ -4,7 +4,6 @@
 parameters. After it, the command asks for the API key, and looks the stack over like `make doctor`.
 """
 
-import getpass
 import os
 import shlex
 import subprocess
@@ -14,12 +13,15 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import jmespath
 import yaml
 from botocore.exceptions import ClientError
+from jmespath.exceptions import JMESPathError
 
 from local.aws import REPOSITORY
 from local.errors import CommandError
@@ -27,11 +29,7 @@ from local.rows import plain_console
 from local.stack import SAM
 from ops import doctor
 from ops.checks.calls import read_secret
-from ops.checks.events import fault_of_path
 from ops.deployed import Deployed, explained, find_stack, read_stack
-
-Ask = Callable[[str], str]
-"""Asks a person; an empty answer means later."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,11 @@ class Settings:
 def main(environment: str) -> int:
     """Deploy the environment; returns 1 when the doctor finds something wrong afterwards."""
     settings = read_settings(REPOSITORY / "samconfig.toml", environment)
-    refuse_user_id_path(settings.parameters)
+    parameters = dict(settings.parameters)
+    refuse_user_id_path(parameters.get("UserIdPath", "detail.user_id"))
     if environment == "production":
         refuse_uncommitted(REPOSITORY)
-    ask, ask_secretly = _asking(input), _asking(getpass.getpass)
-    region = settings.region or boto3.Session().region_name or ask("Region, like eu-west-1: ")
+    region = settings.region or boto3.Session().region_name or _ask("Region, like eu-west-1: ")
     if not region:
         raise CommandError("There is no region: export AWS_DEFAULT_REGION, or set it in samconfig.")
     # sam reads it, too.
@@ -59,9 +57,8 @@ def main(environment: str) -> int:
         account = boto3.client("sts").get_caller_identity()["Account"]
         known = read_stack(settings.stack_name)
     plain_console().print(f"Deploying {settings.stack_name} to account {account}, {region}.")
-    parameters = dict(settings.parameters) | ask_for_parameters(
-        settings, known.parameters if known else {}, ask
-    )
+    if "AlarmEmail" not in parameters and not (known and known.parameters.get("AlarmEmail")):
+        parameters["AlarmEmail"] = _ask("E-mail address for alarms (Enter: none for now): ")
     _run("make", "build")
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overrides:
         # Values in a file need no quoting.
@@ -71,7 +68,7 @@ def main(environment: str) -> int:
         _run(str(SAM), "deploy", "--config-env", environment, *values)
     deployed = find_stack(settings.stack_name)
     with explained("Reading the secret"):
-        offer_key(boto3.client("secretsmanager"), deployed, ask_secretly)
+        offer_key(boto3.client("secretsmanager"), deployed, lambda text: _ask(text, getpass))
     return doctor.main(settings.stack_name)
 
 
@@ -89,11 +86,14 @@ def read_settings(path: Path, environment: str) -> Settings:
     return Settings(found["stack_name"], parameters, found.get("region"))
 
 
-def refuse_user_id_path(parameters: Mapping[str, str]) -> None:
+def refuse_user_id_path(path: str) -> None:
     """Raise CommandError for a path that does not compile: each event of the CRM would fail."""
-    path = parameters.get("UserIdPath")
-    if path is not None and (fault := fault_of_path(path)) is not None:
-        raise CommandError(f"UserIdPath={path} does not compile: {fault}")
+    try:
+        jmespath.compile(path)
+    except JMESPathError as error:
+        # The next line repeats the expression.
+        fault = str(error).partition("\n")[0].rstrip(":")
+        raise CommandError(f"UserIdPath={path} does not compile: {fault}") from error
 
 
 def refuse_uncommitted(folder: Path) -> None:
@@ -106,15 +106,7 @@ def refuse_uncommitted(folder: Path) -> None:
         raise CommandError(f"Commit first, production takes committed files only:\n{paths}")
 
 
-def ask_for_parameters(settings: Settings, known: Mapping[str, str], ask: Ask) -> dict[str, str]:
-    """Ask for missing parameters; `known` are those of the last deployment."""
-    if "AlarmEmail" in settings.parameters or known.get("AlarmEmail"):
-        return {}
-    address = ask("E-mail address for alarms (Enter: none for now): ")
-    return {"AlarmEmail": address} if address else {}
-
-
-def offer_key(client: Any, deployed: Deployed, ask_secretly: Ask) -> None:
+def offer_key(client: Any, deployed: Deployed, ask: Callable[[str], str]) -> None:
     """Ask for the API key if the secret is empty, and put it there."""
     secret = deployed.output("ApiKeySecretArn")
     try:
@@ -123,14 +115,14 @@ def offer_key(client: Any, deployed: Deployed, ask_secretly: Ask) -> None:
     except ClientError:
         # A deployment role may lack the permission to read the key.
         return
-    api_key = ask_secretly("API key (Enter: later): ")
+    api_key = ask("API key (Enter: later): ")
     if api_key:
         client.put_secret_value(SecretId=secret, SecretString=api_key)
 
 
-def _asking(prompt: Callable[[str], str]) -> Ask:
-    """Return the prompt, or one that answers nothing if there is no terminal."""
-    return (lambda question: prompt(question).strip()) if sys.stdin.isatty() else (lambda _: "")
+def _ask(question: str, prompt: Callable[[str], str] = input) -> str:
+    """Ask a person; an empty answer, like that of no terminal, means later."""
+    return prompt(question).strip() if sys.stdin.isatty() else ""
 
 
 def _run(*command: str) -> None:

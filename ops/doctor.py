@@ -1,4 +1,7 @@
-"""`make doctor`: look a deployed stack over. It changes nothing and sends no e-mail."""
+"""`make doctor`: look a deployed stack over.
+
+It changes no resource and sends no e-mail; the key check that it invokes makes one call.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,21 +39,20 @@ def examine(stack: Stack, event: str = "") -> Findings:
         return
     # Raises if it is a stack of another application.
     stack.deployed.output("TableName")
-    sample = events.sample(event, stack.deployed.parameters)
+    sample = events.read_event(event, stack.deployed.parameters)
     checks: dict[str, Callable[[Stack], Findings]] = {
         "pause": calls.pause,
         "API key": calls.key,
         "event sources": resources.event_sources,
         "live version": resources.live_version,
         "schedules": resources.schedules,
-        "queues": resources.waiting,
-        "dead letters": resources.dead_letters,
+        "queues": resources.queues,
         "alarms": resources.alarms,
         "alarm topic": partial(resources.subscribers, of="Alarm"),
         "result topic": partial(resources.subscribers, of="Result"),
         "rule": partial(events.rule, event=sample),
-        "UserIdPath": partial(events.user_id_path, event=sample),
-        "encryption": protection.storage,
+        "UserIdPath": partial(events.user_id_path, event=sample, is_made_up=not event),
+        "encryption": protection.encryption,
         "policies": protection.policies,
     }
     for subject, check in checks.items():

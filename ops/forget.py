@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from invitations.ledger import CLOCK_SKEW_SECONDS
+from invitations.ledger import UserRecord
 from invitations.results import iso
 from local.errors import CommandError
 from local.rows import plain_console
 from ops.deployed import explained, find_stack, named
-from ops.status import partition_key
+from ops.status import partition_key, read_user
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -42,37 +42,35 @@ def forget(
 ) -> int:
     """Delete a user's items; returns their number.
 
-    The `USER` item goes first, on the condition that its window is over, so that a claim made in
-    the meantime keeps its window. Raises CommandError for a window that is active.
+    The `USER` item goes first, on the condition that it was not changed since it was read, so that
+    a claim made in the meantime keeps its window. Raises CommandError for a window that is active.
     """
+    known = read_user(client, table_name, user_id)
+    record = known.record if known else UserRecord()
+    ends_at = record.active_window(now)
+    if ends_at is not None and not force:
+        raise CommandError(
+            f"Nothing was deleted: the window of {user_id} is active until {iso(ends_at)}, and "
+            "without it the next request would send a second e-mail. FORCE=1 deletes all the same."
+        )
     condition: dict[str, Any] = {
-        "ConditionExpression": "attribute_not_exists(window_ends_at) OR window_ends_at <= :over",
-        "ExpressionAttributeValues": {":over": {"N": f"{now - CLOCK_SKEW_SECONDS:.3f}"}},
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        "ConditionExpression": "attribute_not_exists(pk) OR revision = :read",
+        "ExpressionAttributeValues": {":read": {"S": record.item.get("revision", "")}},
     }
     try:
-        answer = client.delete_item(
+        client.delete_item(
             TableName=table_name,
             Key={"pk": partition_key(user_id), "sk": {"S": "USER"}},
-            ReturnValues="ALL_OLD",
             **({} if force else condition),
         )
     except client.exceptions.ConditionalCheckFailedException as error:
-        item: Any = error.response.get("Item", {})
-        ends_at = iso(float(item["window_ends_at"]["N"]))
         raise CommandError(
-            f"Nothing was deleted: the window of {user_id} is active until {ends_at}, and without "
-            "it the next request would send a second e-mail. FORCE=1 deletes all the same."
+            f"Nothing was deleted: a request for {user_id} was carried out meanwhile. Run the "
+            "command again."
         ) from error
-    pages = client.get_paginator("query").paginate(
-        TableName=table_name,
-        # Without the USER item: a function may have written it again with a new window.
-        KeyConditionExpression="pk = :pk AND begins_with(sk, :request)",
-        ExpressionAttributeValues={":pk": partition_key(user_id), ":request": {"S": "REQUEST#"}},
-        ProjectionExpression="pk, sk",
-        ConsistentRead=True,
-    )
-    keys = [item for page in pages for item in page["Items"]]
-    for key in keys:
+    results = known.results if known else []
+    for result in results:
+        # Those that were read, and none that ended a claim since.
+        key = {"pk": partition_key(user_id), "sk": {"S": f"REQUEST#{result.request_id}"}}
         client.delete_item(TableName=table_name, Key=key)
-    return len(keys) + ("Attributes" in answer)
+    return len(results) + bool(record.item)

@@ -50,14 +50,14 @@ def pause(client: "DynamoDBClient", table_name: str) -> None:
 def resume(client: "DynamoDBClient", table_name: str, now: float) -> bool:
     """End an operator's pause at `now`; returns False if there is none and changes nothing then.
 
-    Appointments from before the pause are void, and the token bucket starts empty.
+    Appointments from before the pause are void; the token bucket stays as it was.
     """
     try:
         client.update_item(
             TableName=table_name,
             Key=_KEY,
             UpdateExpression=(
-                "SET paused_until = :now, full_at = :now, failures = :zero, event_line_at = :zero, "
+                "SET paused_until = :now, failures = :zero, event_line_at = :zero, "
                 "bulk_line_at = :zero, revision = :revision REMOVE pause_reason, probe_until"
             ),
             ConditionExpression="pause_reason = :operator",

@@ -1,7 +1,6 @@
 """`make redrive`: move all messages of a stack's dead-letter queue to its request queue."""
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import boto3
@@ -16,24 +15,18 @@ if TYPE_CHECKING:
 def main(stack: str) -> int:
     """Redrive the stack and print the number of messages."""
     console, deployed = plain_console(), find_stack(stack)
-    with explained(f"Redriving {stack}, or a part of it,"), console.status("") as status:
-        moved = redrive(
-            boto3.client("sqs"),
-            deployed.output("DeadLetterQueueUrl"),
-            deployed.output("RequestQueueUrl"),
-            report=lambda count: status.update(f"{count} so far …"),
-        )
+    urls = (deployed.output("DeadLetterQueueUrl"), deployed.output("RequestQueueUrl"))
+    with explained(f"Redriving {stack}, or a part of it,"), console.status("Redriving …"):
+        moved = redrive(boto3.client("sqs"), *urls)
     console.print(f"Moved to the request queue of {stack}: {moved}.")
     return 0
 
 
-def redrive(
-    sqs: "SQSClient", source_url: str, destination_url: str, *, report: Callable[[int], object]
-) -> int:
+def redrive(sqs: "SQSClient", source_url: str, destination_url: str) -> int:
     """Move the messages of one queue to another with their bodies and attributes.
 
-    Returns their number, and reports it on the way. A message that comes to the source queue in the
-    meantime, because it has failed again, stays there.
+    Returns their number. A message that comes to the source queue in the meantime, because it has
+    failed again, stays there.
     """
     started_at, moved = time.time() * 1000, 0
     while True:
@@ -57,4 +50,3 @@ def redrive(
             )
             sqs.delete_message(QueueUrl=source_url, ReceiptHandle=message["ReceiptHandle"])
         moved += len(old)
-        report(moved)

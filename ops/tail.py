@@ -79,16 +79,9 @@ def temporary_queue(
 
 def row(body: str) -> list[str]:
     """Return the cells for one message of the topic."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        return ["", "foreign", "", "", body]
-    cells = [document.get(name) for name in ("occurred_at", "status", "reason")]
+    document = json.loads(body)
+    cells = [document[name] for name in ("occurred_at", "status", "reason")]
     if "sweep_id" in document:
-        counts = ", ".join(f"{name} {document.get(name)}" for name in ("found", "due", "queued"))
-        cells += [document["sweep_id"], counts]
-    else:
-        cells += [document.get("request_id"), document.get("user_id")]
-    return [str(cell or "") for cell in cells]
+        counts = ", ".join(f"{name} {document[name]}" for name in ("found", "due", "queued"))
+        return [*cells, document["sweep_id"], counts]
+    return [*cells, document["request_id"], document["user_id"] or ""]

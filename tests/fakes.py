@@ -63,8 +63,8 @@ class Steps(Protocol):
 
     | step | call |
     |---|---|
-    | `table.read` | the user and the result |
-    | `table.read_ending`, `table.read_user`, `table.read_limiter` | one of them |
+    | `table.read` | a read of what is known, which may lack the latest writes |
+    | `table.read_result`, `table.read_user`, `table.read_limiter` | a consistent one |
     | `table.claim`, `table.save`, `table.end_claim`, `table.limiter` | a write |
     | `queue.retry`, `queue.bulk`, `queue.dead` | a message to that queue |
     | `topic.publish`, `secret.read`, `api.invite` | |
@@ -94,11 +94,13 @@ class FakeTable(InMemoryTable):
         super().__init__()
         self._steps = steps
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
+        if not keys:
+            return []
         kinds = {"LIMITER": "read_limiter", "USER": "read_user"}
-        name = "read" if len(keys) != 1 else kinds.get(keys[0][1], "read_ending")
+        name = kinds.get(keys[0][1], "read_result") if consistent else "read"
         with self._step(name):
-            return super().read(keys)
+            return super().read(keys, consistent=consistent)
 
     def write(self, key: Key, item: Item, seen: Item) -> Item:
         of_user = "claim" if item.get("claim_id") else "end_claim"

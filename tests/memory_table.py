@@ -13,10 +13,12 @@ class InMemoryTable:
 
     def __init__(self) -> None:
         self.items: dict[Key, Item] = {}
+        self.replaced: dict[Key, Item] = {}
+        """What the latest write of each item replaced."""
         self._lock = threading.Lock()
         self._revisions = count(1)
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
         with self._lock:
             return [self.items.get(key, {}) for key in keys]
 
@@ -32,5 +34,5 @@ class InMemoryTable:
                 "sk": key[1],
                 "revision": f"revision-{next(self._revisions)}",
             }
-            self.items[key] = written
+            self.items[key], self.replaced[key] = written, stands
             return written

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-_UNITS = {"Count", "Seconds", "Milliseconds", "None"}
-
 
 class Point(NamedTuple):
     namespace: str
@@ -26,14 +24,11 @@ def points(lines: Iterable[str]) -> list[Point]:
 
 
 def _points(document: Mapping[str, Any]) -> Iterator[Point]:
-    assert isinstance(document["_aws"]["Timestamp"], int)
     for directive in document["_aws"]["CloudWatchMetrics"]:
         for names in directive["Dimensions"]:
             dimensions = {name: document[name] for name in names}
-            assert all(isinstance(value, str) and value for value in dimensions.values())
             for metric in directive["Metrics"]:
-                value, unit = document[metric["Name"]], metric["Unit"]
-                assert unit in _UNITS
-                for each in value if isinstance(value, list) else [value]:
-                    assert isinstance(each, float | int)
-                    yield Point(directive["Namespace"], metric["Name"], dimensions, each, unit)
+                name, unit = metric["Name"], metric["Unit"]
+                values = document[name] if isinstance(document[name], list) else [document[name]]
+                for value in values:
+                    yield Point(directive["Namespace"], name, dimensions, value, unit)

@@ -16,7 +16,6 @@ from invitations.outcomes import Answered, Response
 from invitations.partoo import PartooApi
 from invitations.reinvite import Execution
 from invitations.sweeps.criteria import Criteria, SweepRequest, read_sweep_request
-from invitations.sweeps.store import SweepStore
 from invitations.sweeps.sweeper import Answer, Sweeper
 from tests.documents import schema
 from tests.fakes import (
@@ -161,7 +160,7 @@ class SweepWorld(Outside):
             caller=LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, wait),
             api=self.partoo,
             ledger=self.reinviter.ledger,
-            store=SweepStore(self.table),
+            table=self.table,
             bulk_queue=exits.bulk_queue,
             sweep_queue=self.queue(SWEEPS),
             topic=exits.topic,

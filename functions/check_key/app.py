@@ -1,6 +1,5 @@
 """Entrypoint: a check of the key, started by a schedule or by an invocation."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,16 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invitations.config import Config
-from invitations.dependencies import Dependencies
+from invitations.dependencies import shared_dependencies
 from invitations.key_check import KeyCheck
 from invitations.limited_call import LimitedCaller
 from invitations.observability import logger, metrics, traced
 
-config = Config.from_environment(os.environ)
 # A check right after a rotation must not use the key of the check before it.
-shared = Dependencies.of(config, key_max_age_seconds=0)
-key_check = KeyCheck(LimitedCaller(shared.calls, config.call_budget_seconds), shared.api)
+shared = shared_dependencies(key_max_age_seconds=0)
+key_check = KeyCheck(LimitedCaller(shared.calls, shared.call_budget_seconds), shared.api)
 
 
 @logger.inject_lambda_context

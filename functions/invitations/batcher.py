@@ -1,9 +1,17 @@
-"""Group commit: one call carries out what several threads submit at the same time."""
+"""Group commit: one call carries out what several threads submit; batch calls of SNS and SQS."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+MOST_MESSAGES = 10
+"""Messages in one call of SNS or SQS."""
+
+Entry = Mapping[str, Any]
+"""A message as such a call takes it, but for its `Id`."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -48,11 +56,21 @@ class Batcher(Generic[Item, Answer]):
                     future.set_exception(error)
 
 
-def refusals_of(answer: Mapping[str, Any], count: int) -> list[str | None]:
-    """Return for each entry of a batch, whose `Id` is its index, why it was refused, or None."""
-    taken = {entry["Id"] for entry in answer.get("Successful", [])}
-    codes = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
-    return [
-        None if str(index) in taken else codes.get(str(index), "no error code returned")
-        for index in range(count)
-    ]
+def send_batch(
+    call: Callable[[list[Any]], Mapping[str, Any]], entries: Sequence[Entry]
+) -> list[str | None]:
+    """Send messages in one call of SNS or SQS; return for each why it was refused, or None."""
+    numbered = [{**entry, "Id": str(index)} for index, entry in enumerate(entries)]
+    try:
+        answer = call(numbered)
+    except (BotoCoreError, ClientError) as error:
+        return [str(error)] * len(entries)
+    refusals: dict[str, str | None] = {each["Id"]: "no error code returned" for each in numbered}
+    refusals |= {each["Id"]: None for each in answer.get("Successful", [])}
+    refusals |= {each["Id"]: each["Code"] for each in answer.get("Failed", [])}
+    return list(refusals.values())
+
+
+def text_attributes(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return message attributes as SNS and SQS take them."""
+    return {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}

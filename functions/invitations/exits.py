@@ -24,8 +24,8 @@ from invitations.table import Item
 from invitations.topic import ResultTopic
 
 _MAX_BACKOFF_SECONDS = 900.0
-# Until the table has the result, a duplicate of the request could call again.
-_MAX_UNSAVED_SECONDS = 20.0
+# The table must have the result before the claim's window is over: a duplicate could call then.
+_MAX_UNSAVED_BACKOFF_SECONDS = 20.0
 
 _FREE_AT_ONCE = ClaimEnd()
 
@@ -46,21 +46,19 @@ class Exits:
         return self.bulk_queue if pace == Pace.BULK else self.retry_queue
 
     def save_and_publish(
-        self, request: Request, new: StoredResult, item: Item, claimed: UserRecord | None
+        self, request: Request, new: StoredResult, item: Item
     ) -> Result | Deferred:
-        """Store a request's result, end its claim, and publish the stored result.
-
-        `item` is the stored result as it was read, `claimed` the user's record with the claim;
-        empty and None when they were not read.
-        """
-        saved = self.save(request, new, item, claimed)
+        """Store a result without a call of this execution, and publish the stored result."""
+        saved = self.save(request, new, item, None)
         return saved if isinstance(saved, Deferred) else self.publish(request, saved)
 
     def save(
         self, request: Request, new: StoredResult, item: Item, claimed: UserRecord | None
     ) -> Result | Deferred:
-        """Store a request's result and end its claim; return the stored result.
+        """Store a request's result, which ends its claim; return the stored result.
 
+        `item` is the result's item as it was read, `claimed` the user's record with the claim;
+        empty and None when they were not read.
         While the table is down, the result of a call travels with the deferred message.
         """
         # Lambda's clock can lag SQS's: a duplicate must not look like a redriven request.
@@ -72,8 +70,9 @@ class Exits:
                 raise
             log_dependency(about(request), error)
             request = replace(request, state=replace(request.state, unsaved=new))
-            return self.back_off(request, error.cause, _MAX_UNSAVED_SECONDS)
-        if new.claim_id is not None:
+            return self.back_off(request, error.cause, _MAX_UNSAVED_BACKOFF_SECONDS)
+        if new.claim_id not in (None, stored.claim_id):
+            # Another result was stored first, and ends no claim of this execution.
             self.end_claim(request, new.claim_id, claimed, new.claim_end)
         return stored.result
 

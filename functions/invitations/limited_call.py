@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from invitations.calls import ApiCalls
-from invitations.limiter_state import WAIT_SECONDS, Token, Wait
+from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS, Token, Wait
 from invitations.messages import Pace
 from invitations.outcomes import Cause, Outcome, Response
 
 MAX_WAIT_SECONDS = 25.0
-"""The longest wait for a token; instead of a longer one, `call` returns a `Wait`."""
+"""The longest that a search or a key check waits for a token, appointments included; instead of a
+longer wait, `call` returns a `Wait`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class LimitedCaller:
         seconds). Raises KeyUnavailableError, and TableUnavailableError when there can be no token.
         """
         give_up_at = min(
-            deadline - self.call_budget_seconds - WAIT_SECONDS, self.clock() + MAX_WAIT_SECONDS
+            deadline - self.call_budget_seconds - MAX_TOKEN_WAIT_SECONDS,
+            self.clock() + MAX_WAIT_SECONDS,
         )
         api_key, is_first = self.calls.keys.current(), True
         while True:

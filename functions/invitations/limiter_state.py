@@ -33,9 +33,9 @@ connection that takes its time-out, 0.3 s on the way, and clocks that differ by 
 Assumptions: the last two (AWS keeps clocks within a few milliseconds), and that the first address
 of the host accepts connections (urllib3 gives each address a time-out of its own)."""
 
-WAIT_SECONDS = 5.0
-"""The longest wait for a token inside an execution. Longer waits are deferred, because Lambda bills
-idle time."""
+MAX_TOKEN_WAIT_SECONDS = 5.0
+"""The longest wait for the time of a token that was taken. A request that would wait for longer is
+deferred, because Lambda bills idle time."""
 
 _LATE_COPY_SECONDS = 6.0
 """How late a deferred message may return: SQS delays by whole seconds and delivers later."""
@@ -83,7 +83,7 @@ class Quota:
         """Return how long an execution waits for a token rather than defer the request."""
         if self.interval > 1:
             # At a small quota an unused token costs more than a wait.
-            return 2.5 if pace == Pace.BULK else WAIT_SECONDS
+            return 2.5 if pace == Pace.BULK else MAX_TOKEN_WAIT_SECONDS
         return 0.5 if has_appointment else 2.5
 
 
@@ -230,8 +230,6 @@ class LimiterState:
             self.recovered(now),
             paused_until=until,
             pause_reason=Cause.THROTTLED,
-            # The line must not be reset while its requests wait for the end of the pause.
-            full_at=max(self.full_at, until),
         )
 
     def _fail(self, cause: Cause, failures: int, now: float) -> "LimiterState":
@@ -249,13 +247,12 @@ class LimiterState:
             failures=failures,
             paused_until=until,
             pause_reason=cause,
-            full_at=max(self.full_at, until),
         )
 
     def _probe(self, quota: Quota, pace: Pace, now: float) -> tuple["LimiterState", Token | Wait]:
         cause = Cause(self.pause_reason or Cause.OUTAGE)
         opens_at = max(self.paused_until, self.probe_until)
-        taken = None if now < opens_at else self._take(quota, pace, now, WAIT_SECONDS)
+        taken = None if now < opens_at else self._take(quota, pace, now, MAX_TOKEN_WAIT_SECONDS)
         if taken is None:
             return self, Wait(max(now, opens_at), has_appointment=False, cause=cause)
         state, token = taken

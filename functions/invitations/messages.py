@@ -22,14 +22,14 @@ _BACKOFF_SECONDS = 5.0
 
 
 class Pace(StrEnum):
-    """Whose turn comes first: bulk gives way to events."""
+    """Which requests come first: events, that is all that is not bulk, from whatever source."""
 
     EVENT = "event"
     BULK = "bulk"
 
 
 @dataclass(frozen=True)
-class SweepCriteria:
+class RequestCriteria:
     """What must hold for a sweep's request when it is carried out."""
 
     max_invites: int
@@ -103,7 +103,7 @@ class RetryState:
     """Calls whose outcome is unknown."""
     http_status: int | None = None
     """HTTP status of the last answer."""
-    criteria: SweepCriteria | None = None
+    criteria: RequestCriteria | None = None
     """What must still hold for a sweep's request."""
     unsaved: StoredResult | None = None
     """A result that the table did not take."""
@@ -126,14 +126,12 @@ class RetryState:
 
     @classmethod
     def from_json(cls, text: str) -> "RetryState":
-        """Read a retry state; fields that a newer version added are left out.
-
-        Raises AttributeError, TypeError, ValueError, KeyError, OverflowError or RecursionError for
-        any other text.
-        """
-        fields = known_fields(cls, json.loads(text, parse_constant=_refuse_constant))
+        """Read a retry state; raises an error of many kinds for any other text."""
+        fields = known_fields(cls, json.loads(text, parse_constant=refuse_constant))
         if "criteria" in fields:
-            fields["criteria"] = SweepCriteria(**known_fields(SweepCriteria, fields["criteria"]))
+            fields["criteria"] = RequestCriteria(
+                **known_fields(RequestCriteria, fields["criteria"])
+            )
         if "unsaved" in fields:
             fields["unsaved"] = StoredResult.from_fields(fields["unsaved"])
         return cls(**fields)
@@ -154,9 +152,10 @@ class Message:
     """One delivery of one message, its body untouched."""
 
     message_id: str
-    """The same for each delivery of a message; a redrive gives the message another."""
+    """The same for each delivery. A redrive changes it; an invocation keeps its own id."""
     body: str
     source: Source
+    """As far as it is known without the body."""
     sent_at: float
     received_at: float
     """When the message was first received."""
@@ -166,10 +165,6 @@ class Message:
     """None for a message from outside."""
     request_id: str | None = None
     """From a message attribute, as a redriven message has it."""
-    invocation_id: str | None = None
-    """Of an asynchronous invocation that failed and was redriven."""
-    original_source: str | None = None
-    """From the message attribute `source` of a redriven message."""
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The sender's other message attributes, as SQS takes them."""
     trace_header: str | None = None
@@ -179,7 +174,8 @@ class Message:
         return self.sent_at if self.retry_state is None else self.retry_state.asked_at
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's parser takes for JSON."""
     raise ValueError(f"{name} is not JSON")
 
 

@@ -55,7 +55,7 @@ class Email(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a request is deferred."""
+    """Why a request is deferred; errors.py has the causes of AWS services that fail."""
 
     CONNECTION_FAILED = "connection_failed"
     NO_ANSWER = "no_answer"
@@ -87,13 +87,19 @@ class Outcome:
     status: Status | None = None
     reason: Reason | None = None
     cause: Cause | None = None
-    ended_at: float | None = None
+    emailed_at: float | None = None
     """The latest time at which an e-mail can have gone out; None when none did."""
-    counts: bool = False
-    """Whether the call counts towards `MaxAttempts`."""
     retry_after_seconds: float | None = None
-    is_outage: bool = False
-    """Whether the API seems to be down."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the call counts towards `MaxAttempts`."""
+        return self.cause not in (Cause.CONNECTION_FAILED, Cause.UNAUTHORIZED, Cause.THROTTLED)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the API seems to be down."""
+        return self.cause in (Cause.CONNECTION_FAILED, Cause.NO_ANSWER, Cause.SERVER_ERROR)
 
 
 _REJECTIONS = {
@@ -107,40 +113,25 @@ _TRY_LATER = {408, 421, 425}
 
 def judge(response: Response) -> Outcome:
     """Return what a response means. Source: the API's reference and RFC 9110."""
-    match response:
-        case NotSent():
-            return Outcome(Email.NO, cause=Cause.CONNECTION_FAILED, is_outage=True)
-        case Unknown():
-            return Outcome(
-                Email.UNKNOWN,
-                cause=Cause.NO_ANSWER,
-                ended_at=response.gave_up_at,
-                counts=True,
-                is_outage=True,
-            )
-        case Answered():
-            return _judge_answer(response)
-
-
-def _judge_answer(answer: Answered) -> Outcome:
-    code, at = answer.http_status, answer.answered_at
+    if isinstance(response, NotSent):
+        return Outcome(Email.NO, cause=Cause.CONNECTION_FAILED)
+    if isinstance(response, Unknown):
+        return Outcome(Email.UNKNOWN, cause=Cause.NO_ANSWER, emailed_at=response.gave_up_at)
+    code, at = response.http_status, response.answered_at
     if 200 <= code < 300:
-        return Outcome(Email.YES, code, Status.SENT, Reason.INVITED, ended_at=at, counts=True)
+        return Outcome(Email.YES, code, Status.SENT, Reason.INVITED, emailed_at=at)
     if 300 <= code < 400:
-        return Outcome(Email.NO, code, cause=Cause.REDIRECTED, counts=True)
+        return Outcome(Email.NO, code, cause=Cause.REDIRECTED)
     if code == 401:
         return Outcome(Email.NO, code, cause=Cause.UNAUTHORIZED)
     if code == 429:
-        wait = retry_after_seconds(answer.retry_after, at)
+        wait = retry_after_seconds(response.retry_after, at)
         return Outcome(Email.NO, code, cause=Cause.THROTTLED, retry_after_seconds=wait)
     if code in _TRY_LATER:
-        return Outcome(Email.NO, code, cause=Cause.TRY_LATER, counts=True)
+        return Outcome(Email.NO, code, cause=Cause.TRY_LATER)
     if 400 <= code < 500:
-        reason = _REJECTIONS.get(code, Reason.CLIENT_ERROR)
-        return Outcome(Email.NO, code, Status.REJECTED, reason, counts=True)
-    return Outcome(
-        Email.UNKNOWN, code, cause=Cause.SERVER_ERROR, ended_at=at, counts=True, is_outage=True
-    )
+        return Outcome(Email.NO, code, Status.REJECTED, _REJECTIONS.get(code, Reason.CLIENT_ERROR))
+    return Outcome(Email.UNKNOWN, code, cause=Cause.SERVER_ERROR, emailed_at=at)
 
 
 def retry_after_seconds(value: str | None, now: float) -> float:

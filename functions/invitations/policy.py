@@ -4,6 +4,7 @@ Times are epoch seconds.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jmespath.parser import ParsedResult
 
@@ -17,7 +18,12 @@ from invitations.results import Reason, Status
 _LATE_ACTION_SECONDS = 60.0
 _DAY_SECONDS = 86_400.0
 
-End = tuple[Status, Reason]
+
+class End(NamedTuple):
+    """How a request ends."""
+
+    status: Status
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -40,37 +46,37 @@ class Policy:
         """Return how the request ends if it needs no call, else None."""
         user, state = user.with_open_claim_counted(), request.state
         if request.is_over(now):
-            return Status.FAILED, Reason.DEADLINE_PASSED
+            return End(Status.FAILED, Reason.DEADLINE_PASSED)
         if user.active_window(now) is not None:
-            return Status.SKIPPED, Reason.WINDOW_ACTIVE
+            return End(Status.SKIPPED, Reason.WINDOW_ACTIVE)
         if state.criteria is not None and (
             state.unknown_outcomes or user.not_due(state.criteria, now)
         ):
-            return Status.SKIPPED, Reason.NOT_DUE
+            return End(Status.SKIPPED, Reason.NOT_DUE)
         if user.exceeds(self.user_daily_limit, now):
-            return Status.SKIPPED, Reason.DAILY_LIMIT
+            return End(Status.SKIPPED, Reason.DAILY_LIMIT)
         if state.counted_attempts >= self.max_attempts:
-            return Status.FAILED, Reason.ATTEMPTS_EXHAUSTED
+            return End(Status.FAILED, Reason.ATTEMPTS_EXHAUSTED)
         return None
 
     def end_after_call(self, request: Request, outcome: Outcome) -> End | None:
         """Return how the request ends after a call, else None; its state counts the call."""
         if outcome.status is not None and outcome.reason is not None:
-            return outcome.status, outcome.reason
+            return End(outcome.status, outcome.reason)
         if request.state.criteria is not None and outcome.email == Email.UNKNOWN:
             # The next sweep looks at the user again.
-            return Status.SKIPPED, Reason.NOT_DUE
+            return End(Status.SKIPPED, Reason.NOT_DUE)
         if outcome.counts and request.state.counted_attempts >= self.max_attempts:
-            return Status.FAILED, Reason.ATTEMPTS_EXHAUSTED
+            return End(Status.FAILED, Reason.ATTEMPTS_EXHAUSTED)
         return None
 
     def window_after(self, outcome: Outcome) -> float | None:
         """Return the end of the window after a call; None when no e-mail can have gone out."""
-        if outcome.ended_at is None:
+        if outcome.emailed_at is None:
             return None
         if outcome.email == Email.YES:
-            return outcome.ended_at + self.window_seconds
-        return outcome.ended_at + self.unknown_window_seconds
+            return outcome.emailed_at + self.window_seconds
+        return outcome.emailed_at + self.unknown_window_seconds
 
     def wait_after_unknown_seconds(self, request: Request) -> float:
         """Return the wait after an unknown outcome: it doubles each time, up to a day."""

@@ -9,11 +9,9 @@ import base64
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from invitations.batcher import Batcher, refusals_of
+from invitations.batcher import MOST_MESSAGES, Batcher, Entry, send_batch, text_attributes
 from invitations.errors import QueueUnavailableError
-from invitations.messages import MAX_DELAY_SECONDS, Message, RetryState
+from invitations.messages import Message, RetryState
 from invitations.observability import logger
 from invitations.results import Result
 
@@ -31,12 +29,7 @@ DEAD_LETTER_ATTRIBUTES = DEFERRED_ATTRIBUTES | {"status", "reason", "detail"}
 
 # W3C's trace context: kept first when there are too many attributes.
 _TRACE_ATTRIBUTES = ("traceparent", "tracestate")
-
-MOST_AT_ONCE = 10
-MOST_ATTRIBUTES = 10
-
-Entry = Mapping[str, Any]
-"""A message as SendMessageBatch takes it, but for its `Id`."""
+_MOST_ATTRIBUTES = 10
 
 
 class MessageQueue:
@@ -46,12 +39,13 @@ class MessageQueue:
         self._client = client
         self._url = url
         self.name = url.rpartition("/")[2]
-        self._batcher: Batcher[Entry, str | None] = Batcher(self._send, MOST_AT_ONCE)
+        self._batcher: Batcher[Entry, str | None] = Batcher(self._send_batch, MOST_MESSAGES)
 
     def defer(self, message: Message, state: RetryState, delay_seconds: int) -> None:
         """Put a copy of a message on the queue, to arrive after a delay."""
-        delay = min(max(delay_seconds, 0), MAX_DELAY_SECONDS)
-        self._submit({**_copy(message, _state_texts(state)), "DelaySeconds": delay})
+        came = _what_came_with(message, DEFERRED_ATTRIBUTES)
+        entry = _entry(message.body, _state_texts(state), came)
+        self._send({**entry, "DelaySeconds": delay_seconds})
 
     def send_dead_letter(self, message: Message, result: Result) -> None:
         """Put a copy of a failed or invalid message on the queue, with its result."""
@@ -62,7 +56,7 @@ class MessageQueue:
             "reason": result.reason,
             "detail": result.detail or result.reason,
         }
-        self._submit(_copy(message, texts))
+        self._send(_entry(message.body, texts, _what_came_with(message, texts)))
 
     def send(
         self, requests: Sequence[tuple[str, RetryState]], order: Message | None = None
@@ -72,36 +66,32 @@ class MessageQueue:
         Some of them may be on the queue when it raises.
         """
         came = {} if order is None else _what_came_with(order, DEFERRED_ATTRIBUTES)
-        for start in range(0, len(requests), MOST_AT_ONCE):
-            refusals = self._send(
-                [
-                    _entry(body, _state_texts(state), came)
-                    for body, state in requests[start : start + MOST_AT_ONCE]
-                ]
-            )
-            for refusal in filter(None, refusals):
-                raise _unavailable(refusal)
+        entries = [_entry(body, _state_texts(state), came) for body, state in requests]
+        for start in range(0, len(entries), MOST_MESSAGES):
+            for refusal in self._send_batch(entries[start : start + MOST_MESSAGES]):
+                _raise_if(refusal)
 
     def send_text(self, body: str, delay_seconds: int) -> None:
         """Put a message without attributes on the queue, to arrive after a delay."""
-        self._submit({"MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)})
+        self._send({"MessageBody": body, "DelaySeconds": delay_seconds})
 
-    def _submit(self, entry: Entry) -> None:
-        refusal = self._batcher.submit(entry)
-        if refusal is not None:
-            raise _unavailable(refusal)
+    def _send(self, entry: Entry) -> None:
+        _raise_if(self._batcher.submit(entry))
 
-    def _send(self, entries: Sequence[Entry]) -> Sequence[str | None]:
-        """Send messages; return for each why it was refused, or None."""
-        numbered: list[Any] = [{**entry, "Id": str(n)} for n, entry in enumerate(entries)]
-        try:
-            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=numbered)
-        except (BotoCoreError, ClientError) as error:
-            if "BatchRequestTooLong" in str(error) and len(entries) > 1:
-                # Each message fits into a call of its own.
-                return [refusal for entry in entries for refusal in self._send([entry])]
-            return [str(error)] * len(entries)
-        return refusals_of(answer, len(entries))
+    def _send_batch(self, entries: Sequence[Entry]) -> list[str | None]:
+        refusals = send_batch(
+            lambda numbered: self._client.send_message_batch(QueueUrl=self._url, Entries=numbered),
+            entries,
+        )
+        if len(entries) > 1 and "BatchRequestTooLong" in str(refusals[0]):
+            # Each message fits into a call of its own.
+            return [refusal for entry in entries for refusal in self._send_batch([entry])]
+        return refusals
+
+
+def _raise_if(refusal: str | None) -> None:
+    if refusal is not None:
+        raise QueueUnavailableError(f"a queue did not take a message: {refusal}")
 
 
 def _state_texts(state: RetryState) -> dict[str, str]:
@@ -114,20 +104,16 @@ def _state_texts(state: RetryState) -> dict[str, str]:
     }
 
 
-def _copy(message: Message, texts: Mapping[str, str]) -> dict[str, Any]:
-    return _entry(message.body, texts, _what_came_with(message, texts.keys()))
-
-
-def _entry(body: str, texts: Mapping[str, str], came: Mapping[str, Any]) -> dict[str, Any]:
-    attributes = {**_texts(texts), **came.get("MessageAttributes", {})}
+def _entry(body: str, texts: Mapping[str, str], came: Mapping[str, Any]) -> Entry:
+    attributes = text_attributes(texts) | came.get("MessageAttributes", {})
     return {**came, "MessageBody": body, "MessageAttributes": attributes}
 
 
 def _what_came_with(message: Message, taken: Collection[str]) -> dict[str, Any]:
     """Return the trace header, and the sender's attributes that fit beside the `taken` names."""
-    room = MOST_ATTRIBUTES - len(taken)
     fitting = [name for name in message.attributes if name not in taken]
-    kept = sorted(fitting, key=lambda name: name not in _TRACE_ATTRIBUTES)[:room]
+    fitting.sort(key=lambda name: name not in _TRACE_ATTRIBUTES)
+    kept = fitting[: _MOST_ATTRIBUTES - len(taken)]
     dropped = [name for name in message.attributes if name not in kept]
     if dropped:
         logger.warning(
@@ -138,12 +124,8 @@ def _what_came_with(message: Message, taken: Collection[str]) -> dict[str, Any]:
         "MessageAttributes": {name: _as_sent(message.attributes[name]) for name in kept}
     }
     if message.trace_header:
-        came["MessageSystemAttributes"] = _texts({"AWSTraceHeader": message.trace_header})
+        came["MessageSystemAttributes"] = text_attributes({"AWSTraceHeader": message.trace_header})
     return came
-
-
-def _texts(texts: Mapping[str, str]) -> dict[str, Any]:
-    return {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
 
 
 def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +134,3 @@ def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
     if attribute.get("binaryValue") is not None:
         return {**sent, "BinaryValue": base64.b64decode(attribute["binaryValue"])}
     return {**sent, "StringValue": attribute["stringValue"]}
-
-
-def _unavailable(why: str) -> QueueUnavailableError:
-    return QueueUnavailableError(f"a queue did not take a message: {why}")

@@ -68,12 +68,13 @@ class RateLimiter:
         wait_seconds = token.leaves_at - self._clock()
         if wait_seconds > 0:
             self._sleep(wait_seconds)
+            # A pause may have begun since the token was taken.
             if self.is_paused():
                 return False
         return self._clock() <= token.leaves_at + MAX_LATENESS_SECONDS
 
     def is_paused(self) -> bool:
-        """Return whether a pause has begun since a token was taken."""
+        """Return whether calls are paused now."""
         return self._clock() < _state(self._table.read([_KEY])[0]).paused_until
 
     def report(self, outcome: Outcome) -> None:
@@ -82,8 +83,8 @@ class RateLimiter:
             Cause.THROTTLED,
             Cause.UNAUTHORIZED,
         )
-        is_known = is_good and outcome.reason != Reason.FORBIDDEN
-        if is_known and not self._has_failures:
+        # Without failures before, a success changes nothing: it needs no write.
+        if is_good and outcome.reason != Reason.FORBIDDEN and not self._has_failures:
             return
         self._batcher.submit(lambda state, now: (state.after(outcome, now), None))
 
@@ -92,7 +93,7 @@ class RateLimiter:
         self._batcher.submit(lambda state, now: (state.recovered(now), None))
 
     def _write(self, changes: Sequence[Change]) -> Sequence[Any]:
-        # A read costs a fifth of a write that fails, and an operator may have changed the item.
+        # Read for each write rather than keep the latest item: a failed write costs five reads.
         item = self._table.read([_KEY])[0]
         for tries in range(_TRIES):
             before, now = _state(item), self._clock()

@@ -32,12 +32,12 @@ def is_batch(event: Any) -> bool:
     Raises UnsupportedEventError for one that lacks what SQS always sends, and for a bare array of
     records, whose sender would take any answer for success.
     """
-    if isinstance(event, list) and any(isinstance(each, dict) and "body" in each for each in event):
-        raise UnsupportedEventError(
-            "The event is an array of records, as EventBridge Pipes send it; let the pipe send to "
-            "the request queue."
-        )
     match event:
+        case [{"body": _}, *_]:
+            raise UnsupportedEventError(
+                "The event is an array of records, as EventBridge Pipes send it; let the pipe send "
+                "to the request queue."
+            )
         case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
             for record in records:
                 _check(record)
@@ -45,11 +45,9 @@ def is_batch(event: Any) -> bool:
     return False
 
 
-def _check(record: Any) -> None:
-    given = record if isinstance(record, dict) else {}
-    attributes = given.get("attributes")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    missing = [name for name in _ALWAYS_THERE if name not in given]
+def _check(record: Mapping[str, Any]) -> None:
+    attributes = record.get("attributes", {})
+    missing = [name for name in _ALWAYS_THERE if name not in record]
     missing += [f"attributes.{name}" for name in _ATTRIBUTES if name not in attributes]
     if missing:
         raise UnsupportedEventError(
@@ -59,40 +57,39 @@ def _check(record: Any) -> None:
 
 
 def message_of(record: SQSRecord, retry_queue_name: str, bulk_queue_name: str) -> Message:
-    """Read a record; the retry state is read from the retry queue and the bulk queue only.
+    """Read a record.
 
-    Raises what RetryState.from_json raises for a state that cannot be read.
+    Retry state is read from the retry queue and the bulk queue only: every sender may write to the
+    request queue.
     """
     attributes = record.attributes
     given: Mapping[str, Any] = record.raw_event.get("messageAttributes") or {}
-    source = _text(given, SOURCE_ATTRIBUTE)
-    is_redriven = source in list(Source)
-    invocation_id = None
-    if given.keys() >= _INVOCATION_ATTRIBUTES:
-        invocation_id = usable_id(_text(given, "RequestID"))
-    own = DEAD_LETTER_ATTRIBUTES if is_redriven else {REQUEST_ID_ATTRIBUTE}
+    message_id, source, state = record.message_id, Source.SQS, None
+    own_names = {REQUEST_ID_ATTRIBUTE}
+    if _text(given, SOURCE_ATTRIBUTE) in list(Source):
+        # The message was redriven from the dead-letter queue.
+        source = Source(_text(given, SOURCE_ATTRIBUTE))
+        own_names = DEAD_LETTER_ATTRIBUTES
+    elif given.keys() >= _INVOCATION_ATTRIBUTES:
+        message_id = usable_id(_text(given, "RequestID")) or message_id
     queue_name = record.event_source_arn.rpartition(":")[2]
-    state = None
     if queue_name in (retry_queue_name, bulk_queue_name) and RETRY_STATE_ATTRIBUTE in given:
         state = RetryState.from_json(given[RETRY_STATE_ATTRIBUTE]["stringValue"])
-        own = DEFERRED_ATTRIBUTES
+        own_names = DEFERRED_ATTRIBUTES
     return Message(
-        message_id=record.message_id,
+        message_id=message_id,
         body=record.body,
-        source=Source.SQS,
+        source=source,
         sent_at=int(attributes.sent_timestamp) / 1000,
         received_at=int(attributes.approximate_first_receive_timestamp) / 1000,
         receive_count=int(attributes.approximate_receive_count),
         pace=Pace.BULK if queue_name == bulk_queue_name else Pace.EVENT,
         retry_state=state,
         request_id=usable_id(_text(given, REQUEST_ID_ATTRIBUTE)),
-        invocation_id=invocation_id,
-        original_source=source if is_redriven else None,
-        attributes={name: each for name, each in given.items() if name not in own},
+        attributes={name: each for name, each in given.items() if name not in own_names},
         trace_header=attributes.aws_trace_header,
     )
 
 
 def _text(attributes: Mapping[str, Any], name: str) -> Any:
-    attribute = attributes.get(name)
-    return attribute.get("stringValue") if isinstance(attribute, dict) else None
+    return attributes.get(name, {}).get("stringValue")

@@ -18,7 +18,7 @@ from invitations.errors import (
 )
 from invitations.exits import Exits
 from invitations.ledger import CLOCK_SKEW_SECONDS, Ledger
-from invitations.limiter_state import WAIT_SECONDS, Wait
+from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS, Wait
 from invitations.messages import ClaimEnd, Deferred, Message, Pace, RetryState, StoredResult
 from invitations.observability import about, log_dependency
 from invitations.outcomes import Cause, Email, Outcome
@@ -33,7 +33,7 @@ from invitations.requests import (
 )
 from invitations.results import Reason, Result, Status, invalid_result, request_result
 
-LARGEST_ORDER = 10
+LARGEST_SMALL_ORDER = 10
 """Users of an order that one execution carries out side by side; a larger order is bulk."""
 
 
@@ -89,7 +89,7 @@ class Reinviter:
             order = read_message(message, self.policy.user_id_path)
         except InvalidRequestError:
             return [message]
-        if isinstance(order, Order) and len(order.user_ids) <= LARGEST_ORDER:
+        if isinstance(order, Order) and len(order.user_ids) <= LARGEST_SMALL_ORDER:
             return [
                 replace(message, message_id=state.request_id, body=body, retry_state=state)
                 for body, state in order.requests()
@@ -104,7 +104,9 @@ class Reinviter:
             state = RetryState(order.order_id, order.source, message.asked_at)
             self.exits.retry_queue.defer(message, state, 0)
             return [Deferred(order.order_id, None, Cause.REQUEST_ID_PERSISTED, 0)]
-        queue = self.exits.queue_of(Pace.BULK if len(user_ids) > LARGEST_ORDER else Pace.EVENT)
+        queue = self.exits.queue_of(
+            Pace.BULK if len(user_ids) > LARGEST_SMALL_ORDER else Pace.EVENT
+        )
         requests = order.requests()
         queue.send(requests, order=message)
         return [
@@ -129,10 +131,10 @@ class Reinviter:
 
         # Save the result of an earlier delivery that the table did not take.
         if state.unsaved is not None:
-            return exits.save_and_publish(request, state.unsaved, {}, None)
+            return exits.save_and_publish(request, state.unsaved, {})
 
         # Wait on, if this was one part of a long wait.
-        if state.wait_until > now + WAIT_SECONDS:
+        if state.wait_until > now + MAX_TOKEN_WAIT_SECONDS:
             cause, has_appointment = state.cause or Cause.QUOTA, state.has_appointment
             return exits.defer(request, cause, state.wait_until, has_appointment=has_appointment)
 
@@ -140,9 +142,6 @@ class Reinviter:
         known = self.ledger.read(user_id, request_id)
         user, stored = known.user, known.stored
         if stored is not None and stored.answers(state.asked_at):
-            if stored.claim_id is not None and stored.claim_id == user.claim_id:
-                # The execution that saved the result died before it could end its claim.
-                exits.end_claim(request, stored.claim_id, user, stored.claim_end)
             return exits.publish(request, stored.result)
         window_ends_at = user.active_window(now)
         look_again_at = user.look_again_at(now, policy.call_budget_seconds)
@@ -151,9 +150,11 @@ class Reinviter:
         if user.has_claim_of(request_id):
             if window_ends_at is not None:
                 return exits.defer(request, Cause.IN_PROGRESS, look_again_at)
-            # The execution died during the call, and an e-mail may have gone out.
+            # The execution died during the call, or the table did not take the end of the claim: an
+            # e-mail may have gone out. Only a new claim replaces the lost one; until then, the
+            # request is deferred with the uncounted state.
             lost_claim_id = user.claim_id
-            lost_call = Outcome(Email.UNKNOWN, counts=True)
+            lost_call = Outcome(Email.UNKNOWN)
             counted = replace(request, state=state.with_call(lost_call))
 
         # End a request that needs no call.
@@ -162,16 +163,16 @@ class Reinviter:
             # A window that the request's own call holds is no reason to skip the request.
             is_own = user.window_request_id == request_id
             waits = is_own or request.on_active_window == OnActiveWindow.DEFER
-            if end[1] == Reason.WINDOW_ACTIVE and waits:
+            if end.reason == Reason.WINDOW_ACTIVE and waits:
                 return exits.defer(request, Cause.WINDOW_ACTIVE, look_again_at)
             result = request_result(counted, *end, now, window_ends_at=window_ends_at)
             invited_at = None if lost_claim_id is None else user.claimed_at
             new = StoredResult(result, now, lost_claim_id, invited_at=invited_at)
-            return exits.save_and_publish(counted, new, known.item, None)
+            return exits.save_and_publish(counted, new, known.item)
 
         # Take a token, or wait for one.
         api_key = self.calls.keys.current()
-        if execution.deadline - self.clock() < policy.call_budget_seconds + WAIT_SECONDS:
+        if execution.deadline - self.clock() < policy.call_budget_seconds + MAX_TOKEN_WAIT_SECONDS:
             return exits.back_off(request, Cause.TIME_BUDGET_EXHAUSTED)
         limiter = self.calls.limiter
         token = limiter.take_token(message.pace, has_appointment=state.has_appointment)
@@ -180,7 +181,8 @@ class Reinviter:
                 request, token.cause, token.until, has_appointment=token.has_appointment
             )
 
-        # Claim the window. Every path from here ends the claim.
+        # Claim the window. Every path from here ends the claim; while the table is down, the claim
+        # stays open until its window is over.
         claim_id, claimed_at = self.new_id(), self.clock()
         claimed_until = execution.deadline + policy.unknown_window_seconds
         claimed = self.ledger.claim(
@@ -189,6 +191,7 @@ class Reinviter:
         if claimed is None:
             return exits.defer(request, Cause.CONTENDED, now)
         try:
+            # The condition of the claim does not cover the result.
             stored, item = self.ledger.read_result(user_id, request_id)
             may_call = (
                 limiter.wait_for(token)
@@ -217,27 +220,27 @@ class Reinviter:
         called = replace(counted, state=counted.state.with_call(outcome))
         window_ends_at = policy.window_after(outcome)
 
-        # Save the result and end the claim; then report the outcome, and publish.
+        # Save the result, which ends the claim; then report the outcome, and publish.
         end = policy.end_after_call(called, outcome)
         if end is not None:
-            ended_at = outcome.ended_at or self.clock()
-            sent_count = claimed.sent_count + 1 if end[0] == Status.SENT else None
+            ended_at = outcome.emailed_at or self.clock()
+            sent_count = claimed.sent_count + 1 if end.status == Status.SENT else None
             result = request_result(
                 called, *end, ended_at, window_ends_at=window_ends_at, sent_count=sent_count
             )
-            new = StoredResult(result, ended_at, claim_id, window_ends_at, outcome.ended_at)
+            new = StoredResult(result, ended_at, claim_id, window_ends_at, outcome.emailed_at)
             saved = exits.save(called, new, item, claimed)
             self.calls.report(outcome, about(request))
             return saved if isinstance(saved, Deferred) else exits.publish(called, saved)
 
         # Or end the claim, report the outcome, and defer.
-        exits.end_claim(request, claim_id, claimed, ClaimEnd(window_ends_at, outcome.ended_at))
+        exits.end_claim(request, claim_id, claimed, ClaimEnd(window_ends_at, outcome.emailed_at))
         if outcome.cause == Cause.UNAUTHORIZED and self.calls.replacement(api_key, about(request)):
             return exits.defer(called, Cause.KEY_REPLACED, now)
         self.calls.report(outcome, about(request))
         cause = outcome.cause or Cause.NO_ANSWER
-        if window_ends_at is not None and outcome.ended_at is not None:
-            wait_ends_at = outcome.ended_at + policy.wait_after_unknown_seconds(called)
+        if window_ends_at is not None and outcome.emailed_at is not None:
+            wait_ends_at = outcome.emailed_at + policy.wait_after_unknown_seconds(called)
             return exits.defer(
                 called, cause, max(window_ends_at + CLOCK_SKEW_SECONDS, wait_ends_at)
             )

@@ -73,11 +73,11 @@ class Order:
 
     def requests(self) -> list[tuple[str, RetryState]]:
         """Return a body and a state for each user; the order and the user determine the id."""
-        asked_at, requests = self.message.asked_at, list[tuple[str, RetryState]]()
+        requests = []
         for user_id in self.user_ids:
             request_id = derived_request_id(self.order_id, user_id)
-            body = json.dumps({"user_id": user_id, **self.fields})
-            requests.append((body, RetryState(request_id, self.source, asked_at)))
+            state = RetryState(request_id, self.source, self.message.asked_at)
+            requests.append((json.dumps({"user_id": user_id, **self.fields}), state))
         return requests
 
 
@@ -123,11 +123,9 @@ def read_message(message: Message, user_id_path: ParsedResult) -> Request | Orde
     # First, because a misspelt user_id explains a missing one.
     faults = [*_misspelt(fields, is_event=event is not None), *faults]
 
-    source = message.original_source or content.source
     event_id = usable_id((event or {}).get("id"))
-    given_id = request_id or message.request_id or event_id
-    request_id = given_id or message.invocation_id or message.message_id
-    state = message.retry_state or RetryState(request_id, source, message.asked_at)
+    request_id = request_id or message.request_id or event_id or message.message_id
+    state = message.retry_state or RetryState(request_id, content.source, message.asked_at)
     if faults:
         detail = " ".join([fault.detail for fault in faults[:_MOST_FAULTS]])
         raise InvalidRequestError(
@@ -171,8 +169,9 @@ def read_user_id(value: Any, missing: str = "The user has no id.") -> str:
 
 def usable_id(value: Any) -> str | None:
     """Return the text if it is a valid request id, else None."""
-    usable = isinstance(value, str) and not _is_blank(value) and len(value) <= MAX_ID_LENGTH
-    return value if usable and not _has_unsafe_character(value) else None
+    if not isinstance(value, str) or _is_blank(value) or len(value) > MAX_ID_LENGTH:
+        return None
+    return None if _has_unsafe_character(value) else value
 
 
 def _find_user_id(fields: Fields, event: Fields | None, user_id_path: ParsedResult) -> str:

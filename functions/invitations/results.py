@@ -98,9 +98,12 @@ DETAILS: Mapping[Reason, str] = {
 """One sentence for each reason that does not depend on the input."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """The final answer to a request. It is stored before it is published, and never changes."""
+    """The final answer to a request. The content of a `result_id` never changes.
+
+    All results but `invalid` are stored before they are published.
+    """
 
     result_id: str
     request_id: str
@@ -110,8 +113,8 @@ class Result:
     status: str
     reason: str
     detail: str | None
-    http_status: int | None
-    attempts: int
+    http_status: int | None = None
+    attempts: int = 0
     occurred_at: str
     window_ends_at: str | None = None
     invitation_expires_at: str | None = None
@@ -127,7 +130,6 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
-        """Read a stored result; fields that a newer version added are left out."""
         return cls(**known_fields(cls, json.loads(text)))
 
 
@@ -145,7 +147,7 @@ def request_result(
     The id of a `failed` also depends on when the request was asked for: a redriven request may fail
     again.
     """
-    state, sent = request.state, status == Status.SENT
+    state, is_sent = request.state, status == Status.SENT
     identity: list[Any] = [request.request_id, request.user_id]
     if status == Status.FAILED:
         identity.append(state.asked_at)
@@ -162,7 +164,7 @@ def request_result(
         attempts=state.attempts,
         occurred_at=iso(occurred_at),
         window_ends_at=None if window_ends_at is None else iso(window_ends_at),
-        invitation_expires_at=iso(occurred_at + INVITATION_SECONDS) if sent else None,
+        invitation_expires_at=iso(occurred_at + INVITATION_SECONDS) if is_sent else None,
         sent_count=sent_count,
     )
 
@@ -184,15 +186,17 @@ def invalid_result(message: "Message", error: "InvalidRequestError") -> Result:
         status=Status.INVALID,
         reason=error.reason,
         detail=error.detail,
-        http_status=None,
-        attempts=0,
         occurred_at=iso(state.asked_at if state else message.received_at),
     )
 
 
 def known_fields(cls: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a document that this version of a dataclass has."""
-    return {each.name: document[each.name] for each in fields(cls) if each.name in document}
+    """Return the fields of a stored document that a dataclass has, with arrays as tuples.
+
+    A newer version of the code may have stored more.
+    """
+    known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+    return {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}
 
 
 def _result_id(status: Status, identity: list[Any]) -> str:

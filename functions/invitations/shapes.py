@@ -4,12 +4,22 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from types import NoneType
+from typing import Any
 
-from invitations.messages import Message
+from invitations.messages import Message, refuse_constant
 from invitations.results import Reason, Source
 
 Fields = Mapping[str, Any]
+
+_KINDS = {
+    NoneType: "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+}
 
 
 @dataclass
@@ -24,7 +34,7 @@ class FieldError(Exception):
 class Content:
     """The content of a message without its envelopes."""
 
-    source: str
+    source: Source
     fields: Fields = field(default_factory=dict)
     event: Fields | None = None
     """The EventBridge event whose detail the fields are."""
@@ -34,8 +44,7 @@ class Content:
 
 def unwrap(message: Message) -> Content:
     """Take a request or an order out of an SNS notification and an EventBridge event."""
-    source: str = message.source
-    event = None
+    source, event = message.source, None
     try:
         document = _parse_object(message.body, "The body")
         match document:
@@ -43,32 +52,26 @@ def unwrap(message: Message) -> Content:
                 source = Source.SNS
                 document = _parse_object(text, "The notification's Message")
         if {"source", "detail-type", "detail"} <= document.keys():
-            source = Source.EVENTBRIDGE if source != Source.SNS else source
-            event = document
-            return Content(source, _detail_of(event), event)
+            source = source if source == Source.SNS else Source.EVENTBRIDGE
+            event, document = document, document["detail"]
+            if not isinstance(document, dict):
+                raise _unsupported(
+                    f"The event's detail is {kind_of(document)}; send an object with the user's id "
+                    "where UserIdPath looks for it"
+                )
         # An object with user_id or user_ids is a request, whatever else it contains.
-        if not {"user_id", "user_ids"} & document.keys():
-            _refuse_other_shapes(document)
-        return Content(source, document)
+        elif not {"user_id", "user_ids"} & document.keys():
+            shape = _shape_of_another_service(document)
+            if shape is not None:
+                raise _unsupported(f"The body is {shape}")
     except FieldError as fault:
         return Content(source, event=event, fault=fault)
+    return Content(source, document, event)
 
 
 def kind_of(value: Any) -> str:
     """Return what a value is, in the words of JSON."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+    return _KINDS.get(type(value), "an object")
 
 
 def _parse_object(text: str, what: str) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def _parse_object(text: str, what: str) -> dict[str, Any]:
         document = json.loads(
             text.removeprefix("\ufeff"),
             object_pairs_hook=_object_of,
-            parse_constant=_refuse_constant,
+            parse_constant=refuse_constant,
         )
     except (ValueError, RecursionError) as error:
         place = ""
@@ -89,9 +92,11 @@ def _parse_object(text: str, what: str) -> dict[str, Any]:
         case dict():
             return document
         case str():
-            _refuse(f"{what} is a JSON string; send the object itself, without quotes around it")
+            raise _unsupported(
+                f"{what} is a JSON string; send the object itself, without quotes around it"
+            )
         case [dict(), *_]:
-            _refuse(
+            raise _unsupported(
                 f"{what} is an array, as EventBridge Pipes send it; send each element by itself"
             )
     raise FieldError(
@@ -110,50 +115,37 @@ def _object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _unsupported(detail: str) -> FieldError:
+    return FieldError(Reason.UNSUPPORTED_SHAPE, f"{detail}.")
 
 
-def _detail_of(event: Fields) -> Fields:
-    detail = event["detail"]
-    if not isinstance(detail, dict):
-        _refuse(
-            f"The event's detail is {kind_of(detail)}; send an object with the user's id where "
-            "UserIdPath looks for it"
-        )
-    return detail
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise FieldError(Reason.UNSUPPORTED_SHAPE, f"{detail}.")
-
-
-def _refuse_other_shapes(document: Fields) -> None:
-    for names, shape in _OTHER_SHAPES:
-        if names <= document.keys():
-            _refuse(f"The body is {shape}")
-    match document.get("Records"):
-        case [{"EventSource": "aws:sns"}, *_]:
-            _refuse("The body is an SNS event; subscribe the request queue, not the function")
-        case [{"eventSource": "aws:s3"}, *_]:
-            _refuse("The body is a notification of S3; send a request for each user instead")
-        case list():
-            _refuse("The body is an event with Records; send each record's request by itself")
-
-
-_OTHER_SHAPES = [
-    ({"Type", "SubscribeURL"}, "a confirmation of SNS; subscribe the queue by its ARN"),
-    (
-        {"Type", "TopicArn"},
-        "an SNS notification inside another, or without a text; publish the request as text",
-    ),
-    ({"Service", "Event", "Bucket"}, "the test event of an S3 notification; send requests instead"),
-    ({"requestPayload"}, "the envelope of a Lambda destination; send its requestPayload"),
-    ({"requestContext"}, "an event of API Gateway or a function URL; send its body"),
-    ({"httpMethod"}, "an event of API Gateway or a load balancer; send its body"),
-    ({"specversion", "type", "source"}, "a CloudEvents event; send its data"),
-    ({"messageId", "body"}, "an SQS record, as EventBridge Pipes send it; send the record's body"),
-    ({"MessageId", "Body"}, "a message as ReceiveMessage returns it; send its Body"),
-    ({"DetailType", "Detail"}, "an entry for PutEvents; put it on the event bus"),
-]
-"""The names that give a shape away, and what to say of it."""
+def _shape_of_another_service(document: Fields) -> str | None:
+    """Return what a document is and what to send instead; None for no known shape."""
+    match document:
+        case {"Type": _, "SubscribeURL": _}:
+            return "a confirmation of SNS; subscribe the queue by its ARN"
+        case {"Type": _, "TopicArn": _}:
+            return (
+                "an SNS notification inside another, or without text; publish the request as text"
+            )
+        case {"Records": [{"EventSource": "aws:sns"}, *_]}:
+            return "an SNS event; subscribe the request queue, not the function"
+        case {"Records": [{"eventSource": "aws:s3"}, *_]}:
+            return "a notification of S3; send a request for each user instead"
+        case {"Records": list()}:
+            return "an event with Records; send each record's request by itself"
+        case {"Service": _, "Event": _, "Bucket": _}:
+            return "the test event of an S3 notification; send requests instead"
+        case {"requestPayload": _}:
+            return "the envelope of a Lambda destination; send its requestPayload"
+        case {"requestContext": _} | {"httpMethod": _}:
+            return "an event of API Gateway, a function URL or a load balancer; send its body"
+        case {"specversion": _, "type": _, "source": _}:
+            return "a CloudEvents event; send its data"
+        case {"messageId": _, "body": _}:
+            return "an SQS record, as EventBridge Pipes send it; send the record's body"
+        case {"MessageId": _, "Body": _}:
+            return "a message as ReceiveMessage returns it; send its Body"
+        case {"DetailType": _, "Detail": _}:
+            return "an entry for PutEvents; put it on the event bus"
+    return None

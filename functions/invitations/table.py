@@ -3,12 +3,13 @@
 | pk | sk | what | rules |
 |---|---|---|---|
 | `USER#<user_id>` | `USER` | window, claim, counts | ledger.py |
-| `USER#<user_id>` | `REQUEST#<request_id>` | a result | ledger.py |
-| `LIMITER` | `LIMITER` | quota, pauses, circuit breaker | rate_limiter.py |
-| `SWEEP` | `SWEEP` | the latest sweep | sweeps/store.py |
+| `USER#<user_id>` | `REQUEST#<request_id>` | a result, and the end of its claim | ledger.py |
+| `LIMITER` | `LIMITER` | quota, pauses, circuit breaker | limiter_state.py |
+| `SWEEP` | `SWEEP` | the latest sweep | sweeps/sweeper.py |
 
-Each item has a `revision`, a new one with each write. `expires_at` (epoch seconds) lets DynamoDB
-delete an item long after anything can ask for it; no rule trusts it, because DynamoDB deletes late.
+Each item has a `revision`, a new one with each write. Users' items have `expires_at` (epoch
+seconds), so that DynamoDB deletes them long after anything can ask for them; no rule trusts it,
+because DynamoDB deletes late.
 """
 
 import json
@@ -47,8 +48,11 @@ class ConflictError(Exception):
 class Table(Protocol):
     """Both methods raise TableUnavailableError when their effect is unknown or absent."""
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
-        """Read items, consistently, in the order of the keys; each key once."""
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
+        """Read items in the order of the keys; each key once.
+
+        An item that is not read consistently may lack the latest writes.
+        """
 
     def write(self, key: Key, item: Item, read: Item) -> Item:
         """Replace `read`, the item as it was read, by another; return the item as written.
@@ -68,11 +72,11 @@ class DynamoDbTable:
         self._table_name = table_name
         self._sleep = sleep
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
         found: dict[Key, Item] = {}
         for start in range(0, len(keys), MOST_KEYS_AT_ONCE):
-            for stored in self._get(keys[start : start + MOST_KEYS_AT_ONCE]):
-                item = _from_dynamodb(stored)
+            for stored in self._get(keys[start : start + MOST_KEYS_AT_ONCE], consistent=consistent):
+                item = from_dynamodb(stored)
                 found[item["pk"], item["sk"]] = item
         return [found.get(key, {}) for key in keys]
 
@@ -95,7 +99,7 @@ class DynamoDbTable:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise _unavailable(error) from error
             response: Any = error.response
-            stored = _from_dynamodb(response.get("Item", {}))
+            stored = from_dynamodb(response.get("Item", {}))
             # This write succeeded before: the SDK repeated it after a lost response.
             if stored.get("revision") != written["revision"]:
                 raise ConflictError(stored) from None
@@ -103,10 +107,12 @@ class DynamoDbTable:
             raise _unavailable(error) from error
         return written
 
-    def _get(self, keys: Sequence[Key]) -> list[dict[str, Any]]:
+    def _get(self, keys: Sequence[Key], *, consistent: bool) -> list[dict[str, Any]]:
         items: list[Any] = []
-        left: Any = {"Keys": [_to_dynamodb({"pk": pk, "sk": sk}) for pk, sk in keys]}
-        left["ConsistentRead"] = True
+        left: Any = {
+            "Keys": [_to_dynamodb({"pk": pk, "sk": sk}) for pk, sk in keys],
+            "ConsistentRead": consistent,
+        }
         for tries in range(_TRIES):
             try:
                 answer = self._client.batch_get_item(RequestItems={self._table_name: left})
@@ -127,7 +133,8 @@ def _to_dynamodb(item: Item) -> dict[str, Any]:
     return {name: serialize(value) for name, value in plain.items() if value is not None}
 
 
-def _from_dynamodb(item: Mapping[str, Any]) -> dict[str, Any]:
+def from_dynamodb(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item of DynamoDB with plain texts, numbers and lists."""
     deserialize = TypeDeserializer().deserialize
     return {name: _plain(deserialize(value)) for name, value in item.items()}
 

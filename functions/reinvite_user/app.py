@@ -21,11 +21,11 @@ from invitations.dependencies import build_reinviter
 from invitations.messages import Deferred, Message
 from invitations.observability import count, logger, metrics, traced
 from invitations.records import is_batch, message_of
-from invitations.reinvite import LARGEST_ORDER, Execution
+from invitations.reinvite import LARGEST_SMALL_ORDER, Execution
 from invitations.results import Result, Source
 
 reinviter = build_reinviter()
-threads = ThreadPoolExecutor(LARGEST_ORDER)
+threads = ThreadPoolExecutor(LARGEST_SMALL_ORDER)
 
 
 @logger.inject_lambda_context

@@ -15,26 +15,36 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invitations.dependencies import Dependencies, client
+from invitations.dependencies import client, shared_dependencies
 from invitations.limited_call import LimitedCaller
 from invitations.observability import count, logger, metrics, traced
 from invitations.queues import MessageQueue
 from invitations.records import is_batch
-from invitations.sweeps.config import SweepConfig
-from invitations.sweeps.criteria import read_sweep_request
-from invitations.sweeps.store import SweepStore
+from invitations.sweeps.criteria import Criteria, read_sweep_request
 from invitations.sweeps.sweeper import Sweeper
 
-config = SweepConfig.from_environment(os.environ)
-shared = Dependencies.of(config.shared)
-sqs = client("sqs")
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words that commas separate, each once."""
+    return tuple(dict.fromkeys(filter(None, text.split(","))))
+
+
+shared, sqs, setting = shared_dependencies(), client("sqs"), os.environ
+criteria = Criteria(
+    min_age_hours=int(setting["SWEEP_MIN_AGE_HOURS"]),
+    max_invites=int(setting["SWEEP_MAX_INVITES"]),
+    max_users=int(setting["SWEEP_MAX_USERS"]),
+    roles=words(setting["SWEEP_ROLES"]),
+    org_ids=words(setting["SWEEP_ORG_IDS"]),
+    first_invitation=setting["SWEEP_FIRST_INVITATION"] == "true",
+)
 sweeper = Sweeper(
-    caller=LimitedCaller(shared.calls, config.shared.call_budget_seconds),
+    caller=LimitedCaller(shared.calls, shared.call_budget_seconds),
     api=shared.api,
     ledger=shared.ledger,
-    store=SweepStore(shared.table),
-    bulk_queue=MessageQueue(sqs, config.bulk_queue_url),
-    sweep_queue=MessageQueue(sqs, config.sweep_queue_url),
+    table=shared.table,
+    bulk_queue=MessageQueue(sqs, setting["BULK_QUEUE_URL"]),
+    sweep_queue=MessageQueue(sqs, setting["SWEEP_QUEUE_URL"]),
     topic=shared.topic,
 )
 
@@ -65,6 +75,6 @@ def carry_out_record(record: SQSRecord, deadline: float) -> None:
 
 
 def carry_out(event: Any, deadline: float) -> Mapping[str, Any]:
-    request = read_sweep_request(event, config.criteria, time.time())
+    request = read_sweep_request(event, criteria, time.time())
     carry_on = sweeper.preview if request.dry_run else sweeper.sweep
     return carry_on(request, deadline)

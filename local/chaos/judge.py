@@ -21,11 +21,15 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True)
 class Trigger:
-    """A request was sent; times here and below are seconds after the start."""
+    """A request is sent, with `name` as its correlation id; twice, if it is sent again.
+
+    Times here and below are seconds after the start.
+    """
 
     at: float
-    request_id: str
+    name: str
     user_id: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Publication:
     """A result was published; `body` is its text."""
 
     at: float
-    request_id: str
+    name: str
     status: str
     body: str
 
@@ -48,7 +52,7 @@ class History:
     triggers: list[Trigger] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
     dead_letters: list[str] = field(default_factory=list)
-    """The request ids in the dead-letter queue."""
+    """The names of the requests in the dead-letter queue."""
     waiting: int = 0
     """Messages on request, retry and bulk queue at the end."""
     calls: list[Call] = field(default_factory=list)
@@ -81,21 +85,21 @@ def judge(history: History) -> Iterator[tuple[Promise, str]]:
     """Yield each broken promise with a sentence that names the request or the user."""
     requests: defaultdict[str, _Request] = defaultdict(_Request)
     for trigger in history.triggers:
-        requests[trigger.request_id].sent.append(trigger.at)
-        requests[trigger.request_id].users.add(trigger.user_id)
+        requests[trigger.name].sent.append(trigger.at)
+        requests[trigger.name].users.add(trigger.user_id)
     for publication in history.publications:
-        requests[publication.request_id].published.append(publication)
+        requests[publication.name].published.append(publication)
 
-    for request_id, request in requests.items():
-        is_dead = request_id in history.dead_letters
+    for name, request in requests.items():
+        is_dead = name in history.dead_letters
         if not (request.published or is_dead):
-            text = f"{request_id} is nowhere, or one of {history.waiting} waiting messages"
+            text = f"{name} is nowhere, or one of {history.waiting} waiting messages"
             yield Promise.CONSERVATION, text
         if len(ends := request.ends()) > 1:
-            yield Promise.IDENTITY, f"{request_id} has several results: {', '.join(ends)}"
+            yield Promise.IDENTITY, f"{name} has several results: {', '.join(ends)}"
         for status in {each.status for each in request.published} & {"failed", "invalid"}:
             if not is_dead:
-                yield Promise.DEAD_LETTER, f"{request_id} is {status}"
+                yield Promise.DEAD_LETTER, f"{name} is {status}"
 
     # All calls count, not only those with an e-mail: the fake server sends none for a call inside
     # the window, so that counting e-mails would find nothing.

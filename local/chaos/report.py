@@ -9,16 +9,12 @@ from rich.box import MARKDOWN
 from rich.table import Table
 
 from local.chaos.judge import History, Promise
+from local.chaos.plan import AWS_SERVICES
 from local.partoo.control import Call
 
 # More rows would not be readable.
 _MOST_USERS = 40
-_OUTAGES = {
-    "dynamodb": "tab:blue",
-    "sqs": "tab:orange",
-    "sns": "tab:green",
-    "secretsmanager": "tab:purple",
-}
+_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple")
 _EMAIL = "call that sent an e-mail"
 _UNKNOWN = "no e-mail, but no answer or 5xx"
 _REFUSED = "no e-mail: 401, 403, 404, 429 or redirect"
@@ -30,7 +26,7 @@ def table(history: History, broken: Sequence[Promise]) -> Table:
     answers = Counter(f"calls answered {call.status or 'not at all'}" for call in history.calls)
     results = {each.body: f"results: {each.status}" for each in history.publications}
     rows = {
-        "requests": len({trigger.request_id for trigger in history.triggers}),
+        "requests": len({trigger.name for trigger in history.triggers}),
         "requests and repetitions": len(history.triggers),
         "users": len({trigger.user_id for trigger in history.triggers}),
         **dict(sorted(answers.items())),
@@ -69,7 +65,7 @@ def draw(history: History, path: Path) -> None:
     axes.vlines(
         history.kills, *height, color="black", linestyle="--", linewidth=1, label="workers killed"
     )
-    for name, colour in _OUTAGES.items():
+    for name, colour in zip(AWS_SERVICES, _COLOURS, strict=True):
         spans = [(begin, end - begin) for each, begin, end in history.outages if each == name]
         axes.broken_barh(
             spans, (height[0], len(users) + 0.2), color=colour, alpha=0.2, label=f"outage: {name}"

@@ -2,14 +2,12 @@
 
 import json
 import os
-import re
+import sched
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,12 @@ from rich.console import Console
 from rich.status import Status
 
 from local.chaos.judge import History, Publication, Trigger, judge
-from local.chaos.plan import API_FAULTS, Outage, Plan, PlannedRequest, draw_plan
+from local.chaos.plan import Outage, Plan, draw_plan
 from local.chaos.report import draw, table
 from local.environment import LocalEnvironment, empty_log_folder, local_environment
 from local.errors import CommandError
-from local.faults import FaultProxy, fault_proxy
-from local.partoo.control import User
+from local.faults import FaultProxy
+from local.partoo.control import ANY_USER, User
 from local.rows import plain_console
 from local.stack import reconfigure
 
@@ -37,7 +35,7 @@ _PARAMETERS = {
     "UserDailyLimit": "0",
 }
 # Short, because the claim of an execution that dies lasts until its deadline. A function begins no
-# call with less than 15.5 s left: 1 s for the call, 12 s for its writes, 2.5 s for the token.
+# call with less than 19 s left: 2 s for the call, 12 s for its writes, 5 s for its token.
 _EXECUTION_SECONDS = 20
 # Longer than an execution, so that no message is received twice at once.
 _VISIBILITY = {"VisibilityTimeout": str(_EXECUTION_SECONDS + 4)}
@@ -45,7 +43,6 @@ _MORE_FAULTS_SECONDS = 120.0
 # A request can be interrupted and wait for its window several times.
 _COMPLETION_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
-_NAME = re.compile(r"chaos-\d+-\d+")
 
 
 def main(seed: str, requests: str) -> int:
@@ -64,7 +61,7 @@ def carry_out(plan: Plan, folder: Path, console: Console) -> list[str]:
     Returns the violations. Raises CommandError if the stack cannot be deployed.
     """
     with (
-        fault_proxy() as proxy,
+        FaultProxy() as proxy,
         local_environment(
             folder,
             users=map(User, plan.users),
@@ -95,36 +92,36 @@ class _Soak:
         self, plan: Plan, environment: LocalEnvironment, proxy: FaultProxy, status: Status
     ) -> None:
         self.plan, self.environment, self.proxy, self.status = plan, environment, proxy, status
-        self.aws, self.stack, self.partoo = environment.aws, environment.stack, environment.partoo
+        self.aws, self.stack = environment.aws, environment.stack
         self.history = History(plan.seed, _WINDOW_SECONDS)
-        # By the names that are in the requests' texts.
-        self.request_ids: dict[str, str] = {}
         proxy.forward_to(self.aws.endpoint_url, self.aws.ca)
         reconfigure(self.aws, self.stack.reinvite_function_name, Timeout=_EXECUTION_SECONDS)
         for queue_url in self.stack.queue_urls:
             self.aws.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes=_VISIBILITY)
         # Starts the function with an invalid request, so that the first faults find it running.
         environment.invoke(self.stack.reinvite_function_name, "{}")
+        for queue_url in (self.stack.results_queue_url, self.stack.dead_letter_queue_url):
+            self._drain(queue_url)
+        environment.partoo.script(ANY_USER, *plan.answers)
         self.started_at = time.time()
 
     def run(self) -> History:
         """Carry out the plan, end all faults, and wait until all requests have ended."""
         plan, history = self.plan, self.history
-        actions: list[tuple[float, Callable[[], None]]] = [
-            *((each.at, partial(self._send, each)) for each in plan.requests),
-            *((at, self._kill) for at in plan.kills),
-            *((each.at, partial(self._begin, each)) for each in plan.outages),
-            *((each.at + each.seconds, partial(self._end, each)) for each in plan.outages),
-        ]
-        for at, act in sorted(actions, key=lambda action: action[0]):
-            while (wait := at - self._now()) > 0:
-                self._look()
-                time.sleep(min(wait, _LOOK_SECONDS))
-            act()
+        actions = sched.scheduler(self._now, time.sleep)
+        for trigger in plan.triggers:
+            actions.enterabs(trigger.at, 0, self._send, (trigger,))
+        for at in plan.kills:
+            actions.enterabs(at, 0, self._kill)
+        for outage in plan.outages:
+            actions.enterabs(outage.at, 0, self._begin, (outage,))
+            actions.enterabs(outage.at + outage.seconds, 0, self._end, (outage,))
+        while (seconds := actions.run(blocking=False)) is not None:
+            self._look()
+            time.sleep(min(seconds, _LOOK_SECONDS))
         # Outages and open breakers held calls up, whose faulty answers are still to come.
         self._wait(_MORE_FAULTS_SECONDS)
-        for user_id in plan.users:
-            self.partoo.script(user_id)
+        self.environment.partoo.script(ANY_USER)
         self._wait(_COMPLETION_SECONDS)
         history.seconds, history.waiting = self._now(), self._waiting()
         history.calls = [
@@ -133,18 +130,13 @@ class _Soak:
                 received_at=call.received_at - self.started_at,
                 emailed_at=call.emailed_at and call.emailed_at - self.started_at,
             )
-            for call in self.partoo.calls()
+            for call in self.environment.partoo.calls()
         ]
         return history
 
-    def _send(self, request: PlannedRequest) -> None:
-        if request.faults:
-            self.partoo.script(request.user_id, *(API_FAULTS[name] for name in request.faults))
-        at = self._now()
-        message_id = self.environment.send(request.text)
-        request_id = request.request_id or message_id
-        self.request_ids[request.name] = request_id
-        self.history.triggers.append(Trigger(at, request_id, request.user_id))
+    def _send(self, trigger: Trigger) -> None:
+        self.history.triggers.append(replace(trigger, at=self._now()))
+        self.environment.send(trigger.text)
 
     def _kill(self) -> None:
         """Kill the processes in which the local AWS runs functions, busy or idle.
@@ -174,16 +166,13 @@ class _Soak:
         for message in self._drain(self.stack.results_queue_url):
             result = json.loads(message["Body"])
             at = int(message["Attributes"]["SentTimestamp"]) / 1000 - self.started_at
-            # The result of the first invocation was published before the start.
-            if at >= 0:
-                published = (result["request_id"], result["status"], message["Body"])
-                history.publications.append(Publication(at, *published))
+            published = (result["correlation_id"], result["status"], message["Body"])
+            history.publications.append(Publication(at, *published))
         for message in self._drain(self.stack.dead_letter_queue_url):
-            names = set(_NAME.findall(message["Body"]))
-            history.dead_letters += [self.request_ids[name] for name in names]
-        answered = len({each.request_id for each in history.publications})
+            history.dead_letters.append(json.loads(message["Body"])["correlation_id"])
+        answered = len({each.name for each in history.publications})
         self.status.update(
-            f"{self._now():4.0f} s: {len(self.request_ids)} requests sent, {answered} answered; "
+            f"{self._now():4.0f} s: {len(history.triggers)} requests sent, {answered} answered; "
             f"{self._waiting()} messages wait"
         )
 

@@ -6,15 +6,7 @@ import string
 from local.partoo.values import User
 
 # The last is a role that the vendor may add tomorrow.
-_ROLES = {
-    "PROVIDER": 2,
-    "ORG_ADMIN": 6,
-    "ORG_MANAGER": 6,
-    "GROUP_MANAGER": 12,
-    "BUSINESS_MANAGER": 58,
-    "PUBLISHER": 10,
-    "REGION_MANAGER": 6,
-}
+_ROLES = ("ORG_ADMIN", "GROUP_MANAGER", "BUSINESS_MANAGER", "PUBLISHER", "REGION_MANAGER")
 # A new user can accept the invitation for 72 hours. Nobody is close to them, or a user would become
 # due between the preview of a sweep and the sweep.
 _RECENT, _OLD = (0, 71 * 3600), (73 * 3600, 3 * 365 * 86_400)
@@ -35,7 +27,7 @@ def organisation(size: int, seed: int, now: float) -> list[User]:
             status="invited" if rng.random() < 0.75 else "active",
             disabled=rng.random() < 0.05,
             sso_only=rng.random() < 0.05,
-            role=rng.choices(list(_ROLES), list(_ROLES.values()))[0],
+            role=rng.choice(_ROLES),
             email=f"{rng.choice(string.ascii_lowercase)}.{number}@example.com",
             created_at=int(now - rng.uniform(*ages)),
         )

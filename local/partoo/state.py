@@ -6,11 +6,9 @@ argument.
 
 import json
 import math
-import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -61,8 +59,6 @@ class PartooState:
         """Restore the initial state."""
         self.set_key(self._api_key)
         self._users: dict[str, User] = {}
-        self._accepting = 0
-        self._rng = random.Random(0)  # noqa: S311  # not for security
         self._scripts: dict[str, deque[Answer]] = {}
         self._last_email_at: dict[str, float] = {}
         self._counted_at: deque[float] = deque()
@@ -71,14 +67,6 @@ class PartooState:
     def add_users(self, users: Iterable[User]) -> None:
         """Register users; a known id is replaced."""
         self._users |= {user.id: user for user in users}
-
-    def users(self) -> list[User]:
-        """Return all users in the order of their registration."""
-        return list(self._users.values())
-
-    def set_churn(self, accepting: int) -> None:
-        """Let so many users accept after each search that is answered 200, all over the list."""
-        self._accepting = accepting
 
     def set_key(self, api_key: str) -> None:
         """Replace all keys by this one."""
@@ -89,7 +77,7 @@ class PartooState:
         self._keys[key.value] = key
 
     def script(self, user_id: str, answers: Iterable[Answer]) -> None:
-        """Set the answers to this user's next invite calls; replaces an earlier script.
+        """Set the answers to this user's next calls; replaces an earlier script.
 
         `ANY_USER` is for users without a script of their own, `ANY_SEARCH` for searches.
         """
@@ -106,30 +94,20 @@ class PartooState:
         sends the answer sets the entry's status.
         """
         now, (operation, user_id) = self._clock(), _operation(target)
-        is_right, answer = method == _METHODS.get(operation), None
-        if is_right and operation in ("invite", "search"):
-            names = (user_id, ANY_USER) if operation == "invite" else (ANY_SEARCH,)
-            scripts = [each for name in names if (each := self._scripts.get(name))]
-            answer = scripts[0].popleft() if scripts else None
-        if answer is None and self._is_over_quota(now):
+        scripted = {"invite": (user_id, ANY_USER), "search": (ANY_SEARCH,)}.get(operation, ())
+        script = next(filter(None, map(self._scripts.get, scripted)), None)
+        if not script and self._is_over_quota(now):
             answer = Answer(status=429, headers={"Retry-After": "60"})
         else:
             self._counted_at.append(now)
-            answer = answer or self._decide(method, target, headers, now)
+            answer = script.popleft() if script else self._decide(method, target, headers, now)
         emailed_at = None
-        if operation == "invite" and is_right and answer.sends_email:
+        if operation == "invite" and answer.sends_email:
             emailed_at = now + answer.acts_after
             self._last_email_at[user_id] = max(emailed_at, self._last_email_at.get(user_id, 0))
-        if operation == "search" and answer.status == 200:
-            self._let_users_accept()
         call = Call(now, target, operation, user_id or None, emailed_at)
         self._calls.append(call)
         return answer, call
-
-    def _let_users_accept(self) -> None:
-        invited = [user for user in self.users() if self._accepting and user.status == "invited"]
-        chosen = self._rng.sample(invited, min(self._accepting, len(invited)))
-        self.add_users(replace(user, status="active") for user in chosen)
 
     def _is_over_quota(self, now: float) -> bool:
         while self._counted_at and self._counted_at[0] <= now - _QUOTA_PERIOD_SECONDS:

@@ -1,7 +1,7 @@
 """What the fake Partoo server and its control exchange."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import responses
@@ -61,7 +61,6 @@ class Answer:
     - `email`: whether an e-mail goes out. Default: for a 200, and for a drop `after`.
     - `acts_after`: the e-mail goes out, and the answer follows, this long after the call was
       received, whether or not the client still waits. `delay_seconds`: only the answer is late.
-    - `interim`: informational statuses (1xx) that are sent at once, before the answer.
     """
 
     status: int = 200
@@ -71,7 +70,6 @@ class Answer:
     email: bool | None = None
     delay_seconds: float = 0.0
     acts_after: float = 0.0
-    interim: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:

@@ -18,10 +18,13 @@ from ops.limiter import read_pause
 _PUT = "put the key into it: docs/runbook.md#rotate-the-key"
 # The check may wait for its token. A second invocation would be a second call.
 _ONCE = Config(read_timeout=120, retries={"total_max_attempts": 1})
-_NOT_TRIED = ("quota", "throttled", "operator", "outage", "token_expired", "time_budget_exhausted")
 _REFUSED = ("unauthorized", "key_refused")
-# How the reasons begin for which the API took the key, and did not say when it expires.
-_NOT_LISTED = ("key_list_", "key_not_listed", "key_date_")
+# How the reasons begin that do not say that requests fail, too: the key was not tried, or the API
+# took it and did not say when it expires.
+_UNKNOWN = (
+    *("quota", "throttled", "operator", "outage", "token_expired", "time_budget_exhausted"),
+    *("key_list_", "key_not_listed", "key_date_"),
+)
 
 
 def account(stack: Stack) -> Findings:
@@ -31,33 +34,27 @@ def account(stack: Stack) -> Findings:
 
 
 def stack_state(stack: Stack) -> Findings:
-    state = f"{stack.name} is {stack.deployed.status}"
+    status = stack.deployed.status
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        yield ok(f"{stack.name} is {status}")
+        return
     events = f"aws cloudformation describe-stack-events --stack-name {stack.name} says why"
-    match stack.deployed.status:
-        case "CREATE_COMPLETE" | "UPDATE_COMPLETE":
-            yield ok(state)
-        case "UPDATE_ROLLBACK_COMPLETE":
-            yield look(f"the last deployment failed and was undone; {events}")
-        case status if status.endswith("_IN_PROGRESS"):
-            yield look(f"{state}; run this again when it has ended")
-        case _:
-            yield wrong(f"{state}; {events}")
+    works = status == "UPDATE_ROLLBACK_COMPLETE" or status.endswith("_IN_PROGRESS")
+    yield (look if works else wrong)(f"{stack.name} is {status}; {events}")
 
 
 def pause(stack: Stack) -> Findings:
     found = read_pause(stack.client("dynamodb"), stack.deployed.output("TableName"), time.time())
-    match found and found.reason:
-        case None:
-            yield ok("calls are not paused")
-        case "operator":
-            yield look(f"somebody paused all calls; make resume STACK={stack.name}")
-        case "throttled":
-            until = f"{datetime.fromtimestamp(found.until if found else 0, UTC):%Y-%m-%d %H:%M} UTC"
-            yield look(f"the API asked for no calls until {until}; docs/runbook.md#throttled")
-        case "key_refused":
-            yield wrong("the API refused the key, all calls wait; docs/runbook.md#key-refused")
-        case reason:
-            yield wrong(f"the breaker is open ({reason}); docs/runbook.md#breaker-open")
+    if found is None:
+        yield ok("calls are not paused")
+    elif found.reason == "operator":
+        yield look(f"somebody paused all calls; make resume STACK={stack.name}")
+    elif found.reason == "throttled":
+        until = f"{datetime.fromtimestamp(found.until, UTC):%Y-%m-%d %H:%M} UTC"
+        yield look(f"the API asked for no calls until {until}; docs/runbook.md#throttled")
+    else:
+        section = "key-refused" if found.reason == "key_refused" else "breaker-open"
+        yield wrong(f"the breaker is open ({found.reason}); docs/runbook.md#{section}")
 
 
 def key(stack: Stack) -> Findings:
@@ -75,9 +72,8 @@ def key(stack: Stack) -> Findings:
     except ClientError as error:
         # Without the permission to read the secret, the API's answer says more.
         yield refused(error)
-    now = time.time()
-    paused = read_pause(stack.client("dynamodb"), stack.deployed.output("TableName"), now)
-    if paused is not None and paused.until > now:
+    table_name = stack.deployed.output("TableName")
+    if read_pause(stack.client("dynamodb"), table_name, time.time()) is not None:
         yield ok("the secret has one; it is not tried while calls are paused")
         return
     answer = boto3.client("lambda", config=_ONCE).invoke(
@@ -107,14 +103,11 @@ def _judge(answer: Any, *, failed: bool) -> Finding:
     reason, day, days = (answer.get(name) for name in ("reason", "expires_on", "days_left"))
     if reason in _REFUSED:
         return wrong("the API refuses it; docs/runbook.md#key-refused")
-    if reason in _NOT_TRIED:
-        return look(f"it was not tried ({reason}); run this again later")
-    if reason is not None and not reason.startswith(_NOT_LISTED):
-        return wrong(f"the functions could not try it: {reason}, see docs/runbook.md")
     if days is not None and days <= WARNING_DAYS:
         return look(f"it, or a key like it, expires on {day}; docs/runbook.md#key-expiring")
     if reason is not None:
-        text = f"the API does not say when it expires ({reason}, HTTP {answer.get('http_status')})"
-        return look(f"{text}; see {reason} in docs/runbook.md")
+        text = f"its expiry is not known ({reason}, HTTP {answer.get('http_status')})"
+        finding = look if reason.startswith(_UNKNOWN) else wrong
+        return finding(f"{text}; see {reason} in docs/runbook.md")
     expiry = f"it expires on {day}" if day else "it never expires"
     return ok(f"the API takes it; {expiry}. Whether it may invite shows with a request")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -17,41 +17,24 @@ from ops.checks.stack import Findings, Stack, look, ok, wrong
 _SAMPLE = REPOSITORY / "events/bus/user-pending.json"
 
 
-def fault_of_path(path: str) -> str | None:
-    """Return why a JMESPath expression does not compile."""
-    try:
-        jmespath.compile(path)
-    except JMESPathError as error:
-        # The next line repeats the expression.
-        return str(error).partition("\n")[0].rstrip(":")
-    return None
-
-
-class Sample(NamedTuple):
-    """An event of the CRM, or one that is made up."""
-
-    event: Mapping[str, Any]
-    is_made_up: bool
-
-
-def sample(path: str, parameters: Mapping[str, str]) -> Sample:
+def read_event(path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
     """Read the event at `path`; without one, make it up as the parameters describe it.
 
     Raises CommandError.
     """
     try:
-        event = json.loads(Path(path or _SAMPLE).read_text(encoding="utf-8"))
-        event.keys()
-    except (OSError, ValueError, AttributeError) as error:
+        event: dict[str, Any] = json.loads(Path(path or _SAMPLE).read_text(encoding="utf-8"))
+        made_up = {
+            "source": parameters["PendingEventSource"],
+            "detail-type": parameters["PendingEventDetailType"],
+        }
+        return event if path else event | made_up
+    except (OSError, ValueError) as error:
         text = f"{path} is not a JSON file with an EventBridge event: {error}"
         raise CommandError(text) from error
-    if not path:
-        event["source"] = parameters["PendingEventSource"]
-        event["detail-type"] = parameters["PendingEventDetailType"]
-    return Sample(event, is_made_up=not path)
 
 
-def rule(stack: Stack, event: Sample) -> Findings:
+def rule(stack: Stack, event: Mapping[str, Any]) -> Findings:
     events = stack.client("events")
     # On a bus of its own, a rule's physical id begins with the bus.
     name = stack.physical_id("PendingEventRule").rpartition("|")[2]
@@ -64,29 +47,32 @@ def rule(stack: Stack, event: Sample) -> Findings:
     if stack.deployed.output("RequestQueueArn") not in {each["Arn"] for each in targets}:
         yield wrong(f"{name} does not send to the request queue; deploy again")
     pattern = found["EventPattern"]
-    if not events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event.event))["Result"]:
+    if not events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]:
         yield wrong(f"it does not match the sample event: {pattern}")
     yield ok(f"on the bus {bus}, it matches the sample event")
 
 
-def user_id_path(stack: Stack, event: Sample) -> Findings:
+def user_id_path(stack: Stack, event: Mapping[str, Any], *, is_made_up: bool) -> Findings:
     """Apply the live function's path."""
     live = stack.client("lambda").get_function_configuration(
         FunctionName=stack.deployed.output("ReinviteFunctionName")
     )
     path = live["Environment"]["Variables"]["USER_ID_PATH"]
-    if (fault := fault_of_path(path)) is not None:
-        yield wrong(f"{path} does not compile: {fault}")
+    try:
+        expression = jmespath.compile(path)
+    except JMESPathError as error:
+        yield wrong(f"{path} does not compile: {str(error).splitlines()[0]}")
         return
     try:
-        found = jmespath.search(path, event.event)
+        found = expression.search(event)
         user_id = read_user_id(None if found == "null" else found)
-    # The path's error: one of its functions got a value that it does not take.
+    # The path's error: one of its functions does not take a value.
     except (JMESPathError, FieldError) as error:
-        if event.is_made_up:
-            yield look(f"{path} finds no user in a made-up event; try one of your CRM, EVENT=path")
+        why = error.detail if isinstance(error, FieldError) else error
+        if is_made_up:
+            text = f"{path} finds no user in a made-up event; try one of your CRM, EVENT=path"
+            yield look(f"{text}: {why}")
         else:
-            why = error.detail if isinstance(error, FieldError) else error
             yield wrong(f"{path} finds no user in the event: {why}")
     else:
         yield ok(f"{path} finds {user_id}")

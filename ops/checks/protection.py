@@ -1,4 +1,4 @@
-"""Encryption, backups and policies: whether they are as the template has them."""
+"""Encryption and policies: whether they are as the template has them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,46 +11,34 @@ from ops.checks.stack import Findings, Stack, look, ok, wrong
 _DRIFT = "aws cloudformation detect-stack-drift --stack-name"
 
 
-def storage(stack: Stack) -> Findings:
-    """Nothing fails without these, so a difference is for a person to judge."""
-    for name, text in _differences(stack, stack.deployed.parameters["KmsKeyArn"]):
+def encryption(stack: Stack) -> Findings:
+    """Nothing fails without it, so a difference is for a person to judge."""
+    for name in _otherwise_encrypted(stack, stack.deployed.parameters["KmsKeyArn"]):
         drift = f"{_DRIFT} {stack.name} shows what else differs"
-        yield look(f"{text}, unlike the template; {drift}", name)
-    yield ok("and backups are as the template has them")
+        yield look(f"its encryption differs from the template; {drift}", name)
+    yield ok("is as the template has it")
 
 
-def _differences(stack: Stack, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the name of each resource that differs, and how."""
-    different, topics = "its encryption differs", {"ResultTopic": key or "alias/aws/sns"}
+def _otherwise_encrypted(stack: Stack, key: str) -> Iterator[str]:
+    """Yield the name of each resource that is encrypted otherwise than with the key."""
+    topics = {"ResultTopic": key or "alias/aws/sns"}
     queues, secret = stack.of_kind("SQS::Queue"), stack.of_kind("SecretsManager::Secret")
     for name in (*queues, *stack.of_kind("SNS::Topic"), *secret):
         found = stack.attributes(name)
         by_sqs = found.get("SqsManagedSseEnabled", "").lower() == "true"
         expected = (topics.get(name, key), name in queues and not key)
         if (found.get("KmsMasterKeyId", ""), by_sqs) != expected:
-            yield name, different
+            yield name
     for name, group in stack.of_kind("Logs::LogGroup").items():
         groups = stack.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
         if {each["logGroupName"]: each.get("kmsKeyId", "") for each in groups}.get(group) != key:
-            yield name, different
-
-    tables, table_name = stack.client("dynamodb"), stack.deployed.output("TableName")
-    table = tables.describe_table(TableName=table_name)["Table"]
-    encryption = table.get("SSEDescription", {})
-    is_encrypted = encryption.get("Status") in ("ENABLED", "UPDATING")
-    protected = stack.deployed.parameters["DeletionProtection"] == "true"
-    backups = tables.describe_continuous_backups(TableName=table_name)[
-        "ContinuousBackupsDescription"
-    ]["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
-    expiry = tables.describe_time_to_live(TableName=table_name)["TimeToLiveDescription"]
-    faults = {
-        different: not is_encrypted or (key and encryption.get("KMSMasterKeyArn") != key),
-        "its protection from deletion differs": table.get("DeletionProtectionEnabled", False)
-        is not protected,
-        "it has no backups": backups != "ENABLED",
-        "its items never expire": expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"),
-    }
-    yield from (("InvitationTable", text) for text, is_fault in faults.items() if is_fault)
+            yield name
+    table_name = stack.deployed.output("TableName")
+    table = stack.client("dynamodb").describe_table(TableName=table_name)["Table"]
+    found = table.get("SSEDescription", {})
+    is_encrypted = found.get("Status") in ("ENABLED", "UPDATING")
+    if not is_encrypted or (key and found.get("KMSMasterKeyArn") != key):
+        yield "InvitationTable"
 
 
 def policies(stack: Stack) -> Findings:

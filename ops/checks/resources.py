@@ -56,21 +56,17 @@ def schedules(stack: Stack) -> Findings:
     yield ok(f"the daily check is on, sweeps are {sweeps}")
 
 
-def waiting(stack: Stack) -> Findings:
+def queues(stack: Stack) -> Findings:
     urls = stack.of_kind("SQS::Queue")
     age = _age_of_oldest(stack, urls["RequestQueue"].rpartition("/")[2])
     if age > _OLD_SECONDS:
         text = f"a message is {age:.0f} s old on the request queue"
         yield wrong(f"{text}; docs/runbook.md#backlog-old")
-    counts = [f"{name} {_count(stack, name)}" for name in urls if name not in _DEAD]
-    yield ok(f"messages: {', '.join(counts)}")
-
-
-def dead_letters(stack: Stack) -> Findings:
+    counts = {name: _count(stack, name) for name in urls}
     for name, advice in _DEAD.items():
-        if count := _count(stack, name):
-            yield wrong(f"{count} rest in it; {advice}", name)
-    yield ok("there are none")
+        if counts[name]:
+            yield wrong(f"{counts[name]} dead letters rest in it; {advice}", name)
+    yield ok(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
 def alarms(stack: Stack) -> Findings:
@@ -78,16 +74,16 @@ def alarms(stack: Stack) -> Findings:
     answer = stack.client("cloudwatch").describe_alarms(
         AlarmNames=list(found.values()), MaxRecords=100
     )
-    names = {physical_id: name for name, physical_id in found.items()}
-    for alarm in answer["MetricAlarms"]:
-        name = names.pop(alarm["AlarmName"])
-        if alarm["StateValue"] == "ALARM":
+    known = {alarm["AlarmName"]: alarm for alarm in answer["MetricAlarms"]}
+    for name, physical_id in found.items():
+        alarm = known.get(physical_id)
+        if alarm is None:
+            yield wrong(f"{name} is gone, deploy again")
+        elif alarm["StateValue"] == "ALARM":
             yield wrong(f"{name} is up; {alarm['AlarmDescription'].rpartition('Runbook: ')[2]}")
-        if not alarm["ActionsEnabled"]:
-            command = f"aws cloudwatch enable-alarm-actions --alarm-names {alarm['AlarmName']}"
+        elif not alarm["ActionsEnabled"]:
+            command = f"aws cloudwatch enable-alarm-actions --alarm-names {physical_id}"
             yield wrong(f"{name} notifies nobody; {command}")
-    for name in names.values():
-        yield wrong(f"{name} is gone, deploy again")
     yield ok(f"none of {len(found)} is up")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from local.aws import LocalAws, local_aws
-from local.partoo.control import PartooControl, running_fake_partoo
+from local.partoo.control import PartooControl
+from local.partoo.server import running_fake_partoo
 from local.stack import build, deploy
 from tests.e2e.outside import Outside
 

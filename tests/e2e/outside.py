@@ -5,22 +5,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 from local.aws import LocalAws
 from local.partoo.control import Answer, PartooControl, User
 from local.stack import DeployedStack, reconfigure
+from ops.checks.stack import Stack
+from ops.deployed import Deployed
+from tests.documents import schema
 
 PATIENCE_SECONDS = 180.0
 _POLL_SECONDS = 0.1
-_SCHEMAS = Path(__file__).parents[2] / "schemas"
-_RESULT, _SWEEP = (
-    json.loads((_SCHEMAS / name).read_text(encoding="utf-8"))
-    for name in ("result-1.1.json", "sweep-1.1.json")
-)
 
 
 @dataclass
@@ -132,18 +127,8 @@ class Outside:
 
     def wait_until_idle(self) -> None:
         """Wait until request, retry and bulk queue are empty, delayed messages included."""
-        counts = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ]
-
-        def is_empty(queue_url: str) -> bool:
-            attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
-            return not any(map(int, attributes["Attributes"].values()))
-
         # In the order in which a message moves, so that none is overlooked between two queues.
-        self.wait(lambda: all(is_empty(queue_url) for queue_url in self.stack.queue_urls))
+        self.wait(lambda: not any(self.aws.count(each) for each in self.stack.queue_urls))
 
     def reset(self) -> None:
         """Purge the queues, and forget pauses and the sweep, which tests would wait for."""
@@ -153,25 +138,10 @@ class Outside:
             key = {"pk": {"S": name}, "sk": {"S": name}}
             self.aws.client("dynamodb").delete_item(TableName=self.stack.table_name, Key=key)
 
-    def resources(self) -> list[dict[str, Any]]:
-        """Return the resources of the stack and of its nested stacks."""
-        cloudformation = self.aws.client("cloudformation")
-        names, resources = [self.stack.name], list[dict[str, Any]]()
-        while names:
-            found = cloudformation.describe_stack_resources(StackName=names.pop())["StackResources"]
-            resources += found
-            names += [
-                each["PhysicalResourceId"]
-                for each in found
-                if each["ResourceType"] == "AWS::CloudFormation::Stack"
-            ]
-        return resources
-
     def physical_id(self, name: str) -> str:
         """Return the physical id of a resource, given its logical one."""
-        (found,) = [each for each in self.resources() if each["LogicalResourceId"] == name]
-        physical: str = found["PhysicalResourceId"]
-        return physical
+        clients = {"cloudformation": self.aws.client("cloudformation")}
+        return Stack(Deployed(self.stack.name, {}), clients).physical_id(name)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition; fails after PATIENCE_SECONDS."""
@@ -201,10 +171,10 @@ class Outside:
         for message in self._drain(self.stack.results_queue_url):
             document = json.loads(message["Body"])
             if "sweep_id" in document:
-                jsonschema.validate(document, _SWEEP)
+                schema("sweep").validate(document)
                 self.summaries.append(document)
             else:
-                jsonschema.validate(document, _RESULT)
+                schema("result").validate(document)
                 self.published.append(message["Body"])
         return [json.loads(each) for each in self.published]
 

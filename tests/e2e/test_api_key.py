@@ -1,8 +1,7 @@
 """The API key is replaced while requests flow, and stays in its one header."""
 
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -25,40 +24,28 @@ def stack(brisk_stack: Outside) -> Iterator[Outside]:
     brisk_stack.reset()
 
 
-@contextmanager
-def _flow(stack: Outside) -> Iterator[dict[str, str]]:
-    """Ask for one user after another during the block; yields the users by request id."""
+def test_key_that_is_replaced_and_revoked_while_requests_flow_costs_none(stack: Outside) -> None:
     users: dict[str, str] = {}
-    stopped = threading.Event()
 
-    def ask() -> None:
-        while not stopped.wait(_PAUSE_SECONDS):
+    def ask_until(status: int, count: int = 1) -> None:
+        """Ask for one user after another until so many calls had this answer."""
+        before = len(stack.partoo.calls())
+
+        def have_come() -> bool:
             user = stack.invited_user()
             users[stack.send({"user_id": user})] = user
+            time.sleep(_PAUSE_SECONDS)
+            calls = stack.partoo.calls()[before:]
+            return [each.status for each in calls].count(status) >= count
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        yield users
-    finally:
-        stopped.set()
-        asking.join()
+        stack.wait(have_come)
 
-
-def test_key_that_is_replaced_and_revoked_while_requests_flow_costs_none(stack: Outside) -> None:
-    def more_calls(status: int, count: int = 1) -> None:
-        before = len(stack.partoo.calls())
-        stack.wait(
-            lambda: [each.status for each in stack.partoo.calls()[before:]].count(status) >= count
-        )
-
-    with _flow(stack) as users:
-        more_calls(200, _CALLS)
-        stack.partoo.add_key(ApiKey(_NEW_KEY))
-        stack.put_secret(_NEW_KEY)
-        stack.partoo.set_key(_NEW_KEY)
-        more_calls(401)
-        more_calls(200, _CALLS)
+    ask_until(200, _CALLS)
+    stack.partoo.add_key(ApiKey(_NEW_KEY))
+    stack.put_secret(_NEW_KEY)
+    stack.partoo.set_key(_NEW_KEY)
+    ask_until(401)
+    ask_until(200, _CALLS)
 
     results = stack.results(users)
     assert {result["status"] for result in results.values()} == {"sent"}

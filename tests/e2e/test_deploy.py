@@ -1,6 +1,5 @@
 """`make deploy` to an account of its own."""
 
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,11 +9,9 @@ import pytest
 from local.aws import LocalAws
 from tests.e2e.clone import clone
 from tests.e2e.conftest import environment_of_make
-from tests.e2e.test_cases import CASES
-from tests.git import git
+from tests.e2e.test_cases import document_of
 
 _SECONDS = 180
-_STACK = "partoo-reinvite-dev"
 
 
 @pytest.fixture(scope="module")
@@ -42,41 +39,10 @@ def _deploy(own_aws: LocalAws, tree: Path, environment: str) -> "subprocess.Comp
     )
 
 
-@pytest.fixture(scope="module")
-def deployed(own_aws: LocalAws, tree: Path) -> "subprocess.CompletedProcess[str]":
-    return _deploy(own_aws, tree, "dev")
-
-
-def test_built_template_is_deployed_with_the_parameters_and_tags_of_samconfig(
-    own_aws: LocalAws, deployed: "subprocess.CompletedProcess[str]"
-) -> None:
-    assert deployed.returncode == 0, deployed.stderr
-    (stack,) = own_aws.client("cloudformation").describe_stacks(StackName=_STACK)["Stacks"]
-    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-
-    assert stack["StackStatus"] == "CREATE_COMPLETE"
-    assert {each["Key"]: each["Value"] for each in stack["Tags"]} == {
-        "application": "partoo-reinvite",
-        "environment": "dev",
-    }
-    assert parameters["PartooBaseUrl"] == "https://api.sandbox.partoo.co/v2"
-    assert parameters["PendingEventSource"] == "crm.dev"
-
-
-def test_account_is_printed_and_the_stack_looked_over(
-    deployed: "subprocess.CompletedProcess[str]",
-) -> None:
-    assert f"Deploying {_STACK} to account 000000000000, eu-west-1." in deployed.stdout
-    assert "\nok    live version: version 1 has the newest settings\n" in deployed.stdout
-    assert "\nlook  API key: requests wait, because the secret arn:" in deployed.stdout
-    assert "\nwrong " not in deployed.stdout
-
-
 def test_user_id_path_that_does_not_compile_is_refused_before_the_build(
     own_aws: LocalAws, tree: Path
 ) -> None:
-    case = json.loads((CASES / "87a-user-id-path-with-dollar.json").read_text(encoding="utf-8"))
-    path = f"UserIdPath={case['UserIdPath']}"
+    path = f"UserIdPath={document_of('87a-user-id-path-with-dollar')['UserIdPath']}"
     settings = tree / "samconfig.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text(text.replace('"PendingEvent', f'"{path}", "PendingEvent'))
@@ -89,16 +55,35 @@ def test_user_id_path_that_does_not_compile_is_refused_before_the_build(
     assert done.stdout == ""
 
 
-def test_uncommitted_file_is_refused_for_production(own_aws: LocalAws, tree: Path) -> None:
-    git(tree, "init")
-    git(tree, "add", ".")
-    git(tree, "commit", "--message", "all but one file")
-    (tree / "stray.py").touch()
+def test_uncommitted_files_are_refused_for_production(own_aws: LocalAws, tree: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tree, check=True)  # noqa: S607
 
     done = _deploy(own_aws, tree, "production")
 
     assert done.returncode != 0
     assert "Commit first" in done.stderr
-    assert "?? stray.py" in done.stderr
+    assert "?? template.yaml" in done.stderr
     stacks = own_aws.client("cloudformation").describe_stacks()["Stacks"]
     assert "partoo-reinvite" not in {each["StackName"] for each in stacks}
+
+
+def test_template_is_deployed_as_samconfig_says_and_the_stack_looked_over(
+    own_aws: LocalAws, tree: Path
+) -> None:
+    done = _deploy(own_aws, tree, "dev")
+
+    assert done.returncode == 0, done.stderr
+    assert "Deploying partoo-reinvite-dev to account 000000000000, eu-west-1." in done.stdout
+    assert "\nok    live version: version 1 has the newest settings\n" in done.stdout
+    assert "\nlook  API key: requests wait, because the secret arn:" in done.stdout
+    assert "\nwrong " not in done.stdout
+    cloudformation = own_aws.client("cloudformation")
+    (stack,) = cloudformation.describe_stacks(StackName="partoo-reinvite-dev")["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert {(each["Key"], each["Value"]) for each in stack["Tags"]} == {
+        ("application", "partoo-reinvite"),
+        ("environment", "dev"),
+    }
+    assert parameters["PartooBaseUrl"] == "https://api.sandbox.partoo.co/v2"
+    assert parameters["PendingEventSource"] == "crm.dev"

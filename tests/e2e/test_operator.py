@@ -1,43 +1,25 @@
 """The operator's commands on a deployed stack."""
 
 import io
-import os
-import pty
 import re
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
 
 import pytest
 from rich.console import Console
 
 from local.aws import REPOSITORY
-from local.environment import LocalEnvironment
-from local.live import watch
+from local.live import Watch
 from local.partoo.control import Answer
-from local.terminal import running_terminal
-from tests.e2e.conftest import environment_of_make
+from ops.redrive import redrive
+from tests.e2e.conftest import MAX_ATTEMPTS, environment_of_make
 from tests.e2e.outside import Outside
+from tests.terminal import running_terminal
 
 _SECONDS = 120
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-
-
-def test_invite_sends_an_email_and_prints_the_result(stack: Outside) -> None:
-    user = stack.invited_user()
-
-    printed = _run(stack, "invite", user)
-
-    (request_id,) = _lines(
-        rf"^Request (\S+) for user {user} is on the queue of default\.$", printed
-    )
-    assert _lines(r"^  status +sent$", printed)
-    assert _lines(rf"^  window_ends_at +{_TIME}$", printed)
-    assert stack.result(request_id)["status"] == "sent"
-    assert len(stack.partoo.emails(user)) == 1
 
 
 def test_status_prints_window_counts_and_all_requests(stack: Outside) -> None:
@@ -47,7 +29,7 @@ def test_status_prints_window_counts_and_all_requests(stack: Outside) -> None:
     skipped = stack.send({"user_id": user})
     stack.result(skipped)
 
-    printed = _run(stack, "status", user)
+    printed = _make(stack, "status", f"USER={user}")
 
     for line in (
         rf"window +active until {_TIME}",
@@ -64,14 +46,9 @@ def test_forget_refuses_an_active_window_unless_forced(stack: Outside) -> None:
     user = stack.invited_user()
     stack.result(stack.send({"user_id": user}))
 
-    refused = _run(stack, "forget", user, code=1)
-    forced = _run(stack, "forget", user, more=("1",))
-    again = _run(stack, "forget", user)
-
-    assert "FORCE=1" in refused
+    assert "FORCE=1" in _make(stack, "forget", f"USER={user}", succeeds=False)
+    forced = _make(stack, "forget", f"USER={user}", "FORCE=1")
     assert f"Items of {user} deleted in default: 2." in forced
-    assert "under way" in forced
-    assert again == f"Nothing is known of {user} in default.\n"
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -81,7 +58,6 @@ def test_tail_prints_results_and_sweeps(stack: Outside, end: signal.Signals) -> 
         [sys.executable, "-m", "ops", "tail", stack.stack.name],
         directory=REPOSITORY,
         environment=stack.aws.environment(),
-        size="220x50",
     ) as tail:
         tail.wait_for("Ctrl-C ends the command")
         request_id = stack.send({"user_id": user})
@@ -104,111 +80,115 @@ def test_paused_stack_calls_nobody_until_it_is_resumed(brisk_stack: Outside) -> 
     brisk = brisk_stack
     user = brisk.invited_user()
 
-    paused = _run(brisk, "pause")
+    paused = _make(brisk, "pause")
     try:
         answer = brisk.invoke({"user_id": user, "request_id": f"paused-{user}"})
     finally:
-        _run(brisk, "resume")
+        _make(brisk, "resume")
     result = brisk.result(brisk.send({"user_id": user}))
 
     assert "10 to 15 minutes" in " ".join(paused.split())
     assert [each["status"] for each in answer["results"]] == ["queued"]
     assert result["status"] == "sent"
     assert len(brisk.partoo.calls(user)) == 1
-    assert _run(brisk, "resume") == "Nothing is paused by an operator in brisk.\n"
+    assert _make(brisk, "resume") == "Nothing is paused by an operator in brisk.\n"
     # The request that waits would keep the queues from being empty for later tests.
     brisk.reset()
 
 
-def test_watch_prints_a_line_for_each_event_without_a_terminal(stack: Outside) -> None:
+def test_failed_request_is_sent_after_a_redrive(brisk_stack: Outside) -> None:
+    brisk, dead_letters = brisk_stack, brisk_stack.stack.dead_letter_queue_url
+    brisk.sqs.purge_queue(QueueUrl=dead_letters)
+    # Each is followed by a wait of seconds, whereas an unknown outcome doubles the window.
+    user = brisk.invited_user(*[Answer(status=307)] * MAX_ATTEMPTS)
+    request = brisk.send({"user_id": user})
+    failed = brisk.result(request)
+    brisk.wait(lambda: brisk.aws.count(dead_letters) == 1)
+    brisk.published.clear()
+
+    printed = _make(brisk, "redrive")
+
+    assert (failed["status"], failed["reason"]) == ("failed", "attempts_exhausted")
+    assert (failed["http_status"], failed["attempts"]) == (307, MAX_ATTEMPTS)
+    assert ": 1.\n" in printed
+    assert brisk.result(request)["status"] == "sent"
+    assert len(brisk.partoo.calls(user)) == MAX_ATTEMPTS + 1
+
+
+def test_redriven_message_keeps_its_body_and_its_attributes(brisk_stack: Outside) -> None:
+    sqs = brisk_stack.sqs
+    source, destination = (sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"] for _ in "12")
+    attributes = {
+        "text": {"DataType": "String", "StringValue": "é"},
+        "count": {"DataType": "Number.int", "StringValue": "17"},
+        "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+    }
+    sqs.send_message(QueueUrl=source, MessageBody=" { ", MessageAttributes=attributes)
+    for number in range(12):
+        sqs.send_message(QueueUrl=source, MessageBody=f"{number}")
+
+    moved = redrive(sqs, source, destination)
+
+    assert moved == 13
+    assert "Messages" not in sqs.receive_message(QueueUrl=source)
+    (message,) = sqs.receive_message(QueueUrl=destination, MessageAttributeNames=["All"])[
+        "Messages"
+    ]
+    assert (message["Body"], message["MessageAttributes"]) == (" { ", attributes)
+
+
+def test_watch_prints_a_row_for_each_event(stack: Outside) -> None:
     user = stack.invited_user(Answer(status=429, headers={"Retry-After": "1"}))
     output = io.StringIO()
-    with _watching(stack, Console(file=output, soft_wrap=True)):
-        request_id = stack.send({"user_id": user})
-        stack.wait(lambda: f"{user} sent" in output.getvalue())
+    watch = Watch(stack.aws.logs, Console(file=output, soft_wrap=True))
+
+    def is_sent() -> bool:
+        watch.look()
+        return bool(re.search(rf" sent .* {user}\n", output.getvalue()))
+
+    request_id = stack.send({"user_id": user})
+    stack.wait(is_sent)
 
     printed = output.getvalue()
-    steps = _lines(rf"^  [\d:]{{8}} {request_id} +{user} +(.+)$", printed)
-    assert (steps[:2], steps[3:]) == (["received", "answer 429"], ["sent"])
-    assert re.fullmatch(r"deferred \d s \(throttled\)", steps[2])
-    assert re.search(r" rate limiter +paused until [\d:]{8} \(throttled\)\n", printed)
-    assert re.search(r"\n\d+ requests?: .+ E-mails at the API: \d+\.\n\Z", printed)
-
-
-def test_watch_ends_when_its_terminal_closes(stack: Outside) -> None:
-    master, slave = pty.openpty()
-    with (
-        os.fdopen(slave, "w") as terminal,
-        _watching(stack, Console(file=terminal)) as watching,
-    ):
-        os.read(master, 1)
-        os.close(master)
-        watching.join(_SECONDS)
-
-        assert not watching.is_alive()
+    steps = _lines(rf"^  [\d:]{{8}} +(.+?) +{request_id} +{user}$", printed)
+    answered, deferred, sent = [re.sub(" +", " ", step) for step in steps]
+    assert (answered, sent) == ("answered 429", "sent invited")
+    assert re.fullmatch(r"deferred throttled, \d s", deferred)
+    assert re.search(r" paused +all calls, until [\d:]{8}\n", printed)
 
 
 def test_unknown_stack_is_reported_in_one_line(stack: Outside) -> None:
-    done = _execute([sys.executable, "-m", "ops", "invite", "u1", "none"], stack.aws.environment())
+    printed = _make(stack, "tail", "STACK=none", succeeds=False)
 
-    assert done.returncode == 1
-    assert re.fullmatch(r"There is no stack none in eu-west-1: .+\n", done.stderr)
+    assert re.match(r"There is no stack none in eu-west-1: .+\nmake: ", printed)
 
 
 def test_login_name_is_not_taken_for_a_user(stack: Outside) -> None:
-    done = _make(stack, "forget", "STACK=default")
-
-    assert done.returncode != 0
-    assert "USER is missing" in done.stderr
+    assert "USER is missing" in _make(stack, "forget", succeeds=False)
 
 
 def test_user_id_of_the_command_line_arrives_as_it_was_typed(stack: Outside) -> None:
     user = "a$b $(x) `y` $$ \"c\" 'd' \\ #"
 
-    done = _make(stack, "status", f"USER={user}", "STACK=default")
+    printed = _make(stack, "status", f"USER={user}")
 
-    assert (done.returncode, done.stdout) == (0, f"Nothing is known of {user} in default.\n")
-
-
-@contextmanager
-def _watching(stack: Outside, console: Console) -> Iterator[threading.Thread]:
-    """Run what `make local` shows, for the length of the block."""
-    end = threading.Event()
-    environment = LocalEnvironment(stack.aws, stack.stack, stack.partoo, "")
-    thread = threading.Thread(target=watch, args=(environment, console, end))
-    thread.start()
-    try:
-        yield thread
-    finally:
-        end.set()
-        thread.join()
+    assert printed == f"Nothing is known of {user} in default.\n"
 
 
 def _lines(pattern: str, printed: str) -> list[str]:
     return re.findall(pattern, printed, re.MULTILINE)
 
 
-def _run(
-    stack: Outside, command: str, *user: str, more: tuple[str, ...] = (), code: int = 0
-) -> str:
-    """Run a command of `ops`; returns what it has printed."""
-    arguments = ["-m", "ops", command, *user, stack.stack.name, *more]
-    done = _execute([sys.executable, *arguments], stack.aws.environment())
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
-
-
-def _make(stack: Outside, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _execute(["make", *arguments], environment_of_make(stack.aws) | {"USER": "login"})
-
-
-def _execute(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
+def _make(stack: Outside, *arguments: str, succeeds: bool = True) -> str:
+    """Run a command of the Makefile for the stack; returns what it has printed."""
+    done = subprocess.run(
+        ["make", f"STACK={stack.stack.name}", *arguments],  # noqa: S607  # whichever runs the tests
         cwd=REPOSITORY,
-        env=environment,
+        env=environment_of_make(stack.aws) | {"USER": "login"},
         capture_output=True,
         text=True,
         check=False,
         timeout=_SECONDS,
     )
+    assert (done.returncode == 0) is succeeds, done.stderr
+    return done.stdout + done.stderr

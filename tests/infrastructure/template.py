@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.documents import REPOSITORY, text_of
+
 _SAM_PYTHON = REPOSITORY / ".venv/sam/bin/python"
 
 Resources = dict[str, dict[str, Any]]
@@ -35,9 +36,8 @@ CloudFormationLoader.add_multi_constructor("!", _construct)
 
 def load(path: str) -> dict[str, Any]:
     """Return the template at a path of the repository."""
-    text = (REPOSITORY / path).read_text(encoding="utf-8")
     # A SafeLoader with more tags is still one.
-    template: dict[str, Any] = yaml.load(text, CloudFormationLoader)  # noqa: S506
+    template: dict[str, Any] = yaml.load(text_of(path), CloudFormationLoader)  # noqa: S506
     return template
 
 

@@ -20,86 +20,70 @@ from tests.infrastructure.template import (
 )
 
 NOTHING = {"Ref": "AWS::NoValue"}
-KEEPING = {
-    *("AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SQS::Queue"),
-    "AWS::SecretsManager::Secret",
+# The property that names the key, of each type that keeps something.
+KEY_PROPERTIES = {
+    "AWS::DynamoDB::Table": "KMSMasterKeyId",
+    "AWS::Logs::LogGroup": "KmsKeyId",
+    "AWS::SNS::Topic": "KmsMasterKeyId",
+    "AWS::SQS::Queue": "KmsMasterKeyId",
+    "AWS::SecretsManager::Secret": "KmsKeyId",
 }
-# Properties that say how a resource is encrypted.
-WAYS = "^Kms|Sse|^SSE"
-_CONTEXT = "kms:EncryptionContext:aws"
 
 
-def key_or(otherwise: object) -> dict[str, Any]:
-    return {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, otherwise]}
+def key_of(resource: dict[str, Any]) -> Any:
+    properties = resource["Properties"]
+    return properties.get("SSESpecification", properties)[KEY_PROPERTIES[resource["Type"]]]
 
 
-def test_whatever_keeps_something_is_encrypted_with_a_key_that_is_given_or_with_awss() -> None:
+def test_whatever_keeps_something_is_encrypted_with_the_key_that_is_given_or_with_awss() -> None:
     """A resource that is added must be encrypted too, or be none that keeps anything."""
-    queue = {
-        # SQS refuses a queue with both.
-        "KmsMasterKeyId": key_or(NOTHING),
-        "SqsManagedSseEnabled": {"Fn::If": ["HasKmsKey", NOTHING, True]},
-        "KmsDataKeyReusePeriodSeconds": {"Fn::If": ["HasKmsKey", 3600, NOTHING]},
+    keys = {
+        name: key_of(each) for name, each in RESOURCES.items() if each["Type"] in KEY_PROPERTIES
     }
-    table = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key_or(NOTHING)}
-    key = {"KmsKeyId": key_or(NOTHING)}
-    groups = resources_of_type("AWS::Logs::LogGroup")
-    encrypted = {
-        name: {way: value for way, value in each["Properties"].items() if re.search(WAYS, way)}
-        for name, each in RESOURCES.items()
-        if each["Type"] in KEEPING
-    }
+    # CloudWatch may not use this key, so the topic of the alarms has none unless one is given.
+    awss = {"ResultTopic": "alias/aws/sns"}
+    by_sqs = [
+        each["SqsManagedSseEnabled"] for each in resources_of_type("AWS::SQS::Queue").values()
+    ]
+    table = RESOURCES["InvitationTable"]["Properties"]["SSESpecification"]
 
-    assert encrypted == {
-        **dict.fromkeys(resources_of_type("AWS::SQS::Queue"), queue),
-        **dict.fromkeys(groups, key),
-        "InvitationTable": {"SSESpecification": table},
-        "ResultTopic": {"KmsMasterKeyId": key_or("alias/aws/sns")},
-        # CloudWatch may not use the AWS-managed key; a given one's policy can let it.
-        "AlarmTopic": {"KmsMasterKeyId": key_or(NOTHING)},
-        "ApiKeySecret": key,
+    assert keys == {
+        name: {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, awss.get(name, NOTHING)]}
+        for name in keys
     }
+    # SQS refuses a queue with both.
+    assert by_sqs == [{"Fn::If": ["HasKmsKey", NOTHING, True]}] * len(by_sqs)
+    assert (table["SSEEnabled"], table["SSEType"]) == (True, "KMS")
     is_given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "KmsKeyArn"}, ""]}]}
     assert [each["Conditions"]["HasKmsKey"] for each in (TEMPLATE, MONITORING)] == [is_given] * 2
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_function_may_use_that_key_through_these_services_and_no_other(name: str) -> None:
+def test_function_may_use_that_key_alone_and_through_the_services_it_calls(name: str) -> None:
     (statement,) = [each for each in statements(name, EVERYTHING_ON) if "kms:" in repr(each)]
+    services = statement["Condition"]["StringEquals"]["kms:ViaService"]
 
-    assert statement == {
-        "Sid": "UseTheKmsKey",
-        "Effect": "Allow",
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-        "Resource": KEY_ARN,
-        "Condition": {
-            "StringEquals": {
-                "kms:ViaService": [
-                    f"{service}.${{AWS::Region}}.amazonaws.com"
-                    for service in ("dynamodb", "secretsmanager", "sns", "sqs")
-                ]
-            }
-        },
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert statement["Resource"] == KEY_ARN
+    assert {each.partition(".")[0] for each in services} == {
+        *("dynamodb", "secretsmanager", "sns", "sqs")
     }
     assert "kms:" not in repr(statements(name))
 
 
-def test_keys_policy_lets_each_service_use_it_for_what_it_delivers_here_alone() -> None:
+def test_keys_policy_lets_services_use_it_for_what_they_deliver_to_the_stack_alone() -> None:
     """docs/security.md has the policy; physical names begin with the stack's and a hyphen."""
     document = json.loads(key_policy(ACCOUNT="123456789012", REGION="eu-west-1", NAME="stack"))
-    here, of_queues = "eu-west-1:123456789012", "arn:aws:sqs:eu-west-1:123456789012:stack-*"
     account, *services = document["Statement"]
 
     assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
-    assert {
-        service: each["Condition"]["ArnLike"]
-        for each in services
-        for service in as_list(each["Principal"]["Service"])
-    } == {
-        "events.amazonaws.com": {f"{_CONTEXT}:sqs:arn": of_queues},
-        "sns.amazonaws.com": {f"{_CONTEXT}:sqs:arn": of_queues},
-        "cloudwatch.amazonaws.com": {f"{_CONTEXT}:sns:topicArn": f"arn:aws:sns:{here}:stack-*"},
-        "logs.eu-west-1.amazonaws.com": {
-            f"{_CONTEXT}:logs:arn": f"arn:aws:logs:{here}:log-group:/aws/lambda/stack-*"
-        },
+    assert {name for each in services for name in as_list(each["Principal"]["Service"])} == {
+        *("events.amazonaws.com", "sns.amazonaws.com", "cloudwatch.amazonaws.com"),
+        "logs.eu-west-1.amazonaws.com",
     }
+    contexts = [each["Condition"]["ArnLike"] for each in services]
+    assert all(
+        re.fullmatch(r"arn:aws:\w+:eu-west-1:123456789012:(log-group:/aws/lambda/)?stack-\*", value)
+        for context in contexts
+        for value in context.values()
+    )

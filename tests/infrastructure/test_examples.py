@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 import jmespath
+import pytest
 
-from tests.infrastructure.template import REPOSITORY, arn, load
+from tests.documents import REPOSITORY, text_of
+from tests.infrastructure.template import arn, load, references
 
 EXAMPLES = REPOSITORY / "examples"
 TEMPLATES = {
@@ -13,9 +15,9 @@ TEMPLATES = {
     for path in EXAMPLES.glob("*/*.yaml")
 }
 RECEIVER, SENDER = (TEMPLATES[f"other-account/{each}.yaml"] for each in ("receiver", "sender"))
-WORKFLOW, FAILED_RESULTS, HTTP = (
+WORKFLOW, FAILED_RESULTS, HTTP, NETWORK = (
     TEMPLATES[f"{each}/template.yaml"]["Resources"]
-    for each in ("step-functions", "failed-results", "http")
+    for each in ("step-functions", "failed-results", "http", "fixed-address")
 )
 
 
@@ -48,7 +50,7 @@ def test_each_keeps_what_waits_as_long_as_it_can_and_encrypted() -> None:
 
 
 def test_crm_event_filter_finds_one_id_in_a_list() -> None:
-    page = (EXAMPLES / "crm-event/README.md").read_text(encoding="utf-8")
+    page = text_of("examples/crm-event/README.md")
     (path,) = re.findall(r"`(detail[^`]*\[\?[^`]*)`", page)
     ids = [{"system": "billing", "id": "7"}, {"system": "partoo", "id": "64f0"}]
 
@@ -67,12 +69,8 @@ def test_other_account_forwards_to_that_bus_alone_and_keeps_what_it_does_not_tak
     sender = SENDER["Resources"]
     (target,) = sender["ForwardRule"]["Properties"]["Targets"]
 
-    assert target == {
-        "Id": "receiver",
-        "Arn": {"Ref": "ReceiverBusArn"},
-        "RoleArn": arn("ForwardRole"),
-        "DeadLetterConfig": {"Arn": arn("UndeliveredEvents")},
-    }
+    assert target["Arn"] == {"Ref": "ReceiverBusArn"}
+    assert target["DeadLetterConfig"] == {"Arn": arn("UndeliveredEvents")}
     assert allowed(sender["ForwardRole"]) == [("events:PutEvents", {"Ref": "ReceiverBusArn"})]
     assert senders(sender["UndeliveredEventsPolicy"]) == [
         ("events.amazonaws.com", {"ArnEquals": {"aws:SourceArn": arn("ForwardRule")}})
@@ -114,3 +112,37 @@ def test_http_puts_the_body_of_a_signed_call_on_the_queue_and_nothing_else() -> 
         "MessageBody": "$request.body",
     }
     assert allowed(HTTP["PutOnQueueRole"]) == [("sqs:SendMessage", {"Ref": "RequestQueueArn"})]
+
+
+@pytest.mark.parametrize(("zone", "index"), [("A", 0), ("B", 1)])
+def test_network_is_left_by_the_address_of_the_zone(zone: str, index: int) -> None:
+    """Else one zone's fault would stop the other, and traffic between them is paid for."""
+    private, public, routes = f"PrivateSubnet{zone}", f"PublicSubnet{zone}", f"PrivateRoutes{zone}"
+    gateway = f"NatGateway{zone}"
+
+    assert references(NETWORK[f"{private}Routes"]) == {private, routes}
+    assert references(NETWORK[f"PrivateRouteOut{zone}"]) == {routes, gateway}
+    assert references(NETWORK[gateway]) == {f"Address{zone}", public}
+    assert references(NETWORK[f"{public}Routes"]) == {public, "PublicRoutes"}
+    assert references(NETWORK["PublicRouteOut"]) == {"PublicRoutes", "InternetGateway"}
+    zones = [NETWORK[each]["Properties"]["AvailabilityZone"] for each in (private, public)]
+    assert zones == [{"Fn::Select": [index, {"Fn::GetAZs": ""}]}] * 2
+
+
+def test_second_zone_of_the_network_is_made_only_when_it_is_wanted() -> None:
+    template = TEMPLATES["fixed-address/template.yaml"]
+    conditions = {name: each["Condition"] for name, each in NETWORK.items() if "Condition" in each}
+
+    assert conditions == {name: "HasZoneB" for name in NETWORK if re.search(r"B(Routes)?$", name)}
+    assert template["Parameters"]["Zones"]["Default"] == 1
+    for output in ("SubnetIds", "AddressToAllow"):
+        condition, both, first = template["Outputs"][output]["Value"]["Fn::If"]
+        assert condition == "HasZoneB"
+        assert references(both) > references(first)
+
+
+def test_network_lets_https_out_and_nothing_in() -> None:
+    (egress,) = NETWORK["FunctionsSecurityGroup"]["Properties"]["SecurityGroupEgress"]
+
+    assert "SecurityGroupIngress" not in str(NETWORK)
+    assert (egress["IpProtocol"], egress["FromPort"], egress["ToPort"]) == ("tcp", 443, 443)

@@ -107,8 +107,8 @@ def test_rollback_alarm_looks_at_new_version_alone() -> None:
     assert alarm["Period"] * alarm["EvaluationPeriods"] <= 60
 
 
-@pytest.mark.parametrize("event", ["Requests", "Retries", "Bulk"])
-def test_queues_are_read_by_live_version(event: str) -> None:
-    mapping = expanded()[f"{FUNCTION}{event}"]["Properties"]
+def test_queues_are_read_by_live_version() -> None:
+    mappings = [expanded()[f"{FUNCTION}{event}"] for event in ("Requests", "Retries", "Bulk")]
 
-    assert mapping["FunctionName"] == {"Ref": f"{FUNCTION}Aliaslive"}
+    read_by = [each["Properties"]["FunctionName"] for each in mappings]
+    assert read_by == [{"Ref": f"{FUNCTION}Aliaslive"}] * 3

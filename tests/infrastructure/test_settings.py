@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from invitations.config import Config
-from invitations.limiter_state import WAIT_SECONDS
+from invitations.dependencies import call_budget_seconds
+from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS
+from tests.documents import text_of
 from tests.infrastructure.template import (
     FUNCTIONS,
     KEY_ARN,
     PARAMETERS,
-    REPOSITORY,
     TEMPLATE,
     function,
 )
@@ -56,25 +56,20 @@ def test_variable_has_the_value_of_its_parameter_or_resource(name: str) -> None:
             "PartooBaseUrl",
             [
                 "https://api.partoo.co/v2",
-                "https://proxy.example.com:8443/partoo/v2/",
-                "https://[2001:db8::1]:8443/v2",
+                "https://[2001:db8::1]:8443/partoo/v2/",
                 "http://127.0.0.1:8080/v2",
-                "http://localhost:8080",
-                "http://[::1]:8080/v2",
+                "http://localhost",
+                "http://[::1]/v2",
             ],
             [
                 "http://api.partoo.co/v2",
                 "http://127.0.0.1.example.com/v2",
-                "http://127.0.0.2/v2",
-                "ftp://api.partoo.co/v2",
                 "https:///v2",
                 "https://api.partoo.co\\v2",
                 "https://api.partoo.co/v2\nx",
                 "https://key@api.partoo.co/v2",
                 "https://api.partoo.co/v2?key=1",
                 "https://api.partoo.co/v2#top",
-                "https://api.partoo.co/v 2",
-                "",
             ],
         ),
         (
@@ -82,24 +77,14 @@ def test_variable_has_the_value_of_its_parameter_or_resource(name: str) -> None:
             "UserIdPath",
             [
                 "detail.user_id",
-                'detail."user-id"',
-                "detail.users[?kind=='partoo' && active].id | [0]",
-                "not_null(detail.partoo_id, detail.user.id)",
-                "*.id | [0]",
+                """detail."user-id"[?kind=='partoo' && active].id | [0]""",
+                "not_null(detail.partoo_id, *.id)",
             ],
-            [
-                "$.detail.user_id",
-                ".user_id",
-                "detail.",
-                "detail/user_id",
-                "detail.'user_id",
-                "",
-                " ",
-            ],
+            ["$.detail.user_id", ".user_id", "detail.", "detail/user_id", "detail.'user_id", ""],
         ),
         (
             "SweepRoles",
-            ["", "PUBLISHER", "ORG_ADMIN,GROUP_MANAGER", "A_ROLE_OF_TOMORROW"],
+            ["", "PUBLISHER", "ORG_ADMIN,A_ROLE_OF_TOMORROW"],
             ["publisher", "_ADMIN", "PUBLISHER,", "PUBLISHER, PROVIDER"],
         ),
         (
@@ -107,25 +92,13 @@ def test_variable_has_the_value_of_its_parameter_or_resource(name: str) -> None:
             ["", "42,Org_b-7", ",".join(["42"] * 100)],
             ["42,", "42, 43", "42&page=2", ",".join(["42"] * 101)],
         ),
-        (
-            "SubnetIds",
-            ["", "subnet-0a1b2c3d,subnet-4e5f6071"],
-            ["subnet-0a1b2c3d, subnet-4e5f6071", "subnet-0a1b2c3d,", "sg-0a1b2c3d"],
-        ),
-        ("SecurityGroupIds", ["", "sg-0a1b2c3d,sg-4e5f6071"], ["subnet-0a1b2c3d"]),
+        ("SubnetIds", ["", "subnet-0a,subnet-4e"], ["subnet-0a, subnet-4e", "subnet-0a,", "sg-0a"]),
+        ("SecurityGroupIds", ["", "sg-0a,sg-4e"], ["subnet-0a"]),
+        # Permissions on an alias's ARN are permissions on nothing.
         (
             "KmsKeyArn",
-            [
-                "",
-                KEY_ARN,
-                "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef",
-            ],
-            [
-                # Permissions on an alias's ARN are permissions on nothing.
-                "arn:aws:kms:eu-west-1:123456789012:alias/mine",
-                "1234abcd-12ab-34cd-56ef-1234567890ab",
-                "arn:aws:kms:eu-west-1:123456789012:key/*",
-            ],
+            ["", KEY_ARN],
+            [KEY_ARN.replace("key/", "alias/"), f"{KEY_ARN}*", "1234abcd"],
         ),
     ],
 )
@@ -150,29 +123,20 @@ def test_parameters_and_outputs_are_described_and_numbers_have_bounds() -> None:
 
 def test_page_lists_every_parameter_with_its_default() -> None:
     in_words = {"": "empty", "https://api.partoo.co/v2": "production"}
-    page = (REPOSITORY / "docs/parameters.md").read_text(encoding="utf-8")
-    listed = {
-        name: default
-        for names, defaults in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", page, re.MULTILINE)
-        for name, default in zip(
-            names.replace("`", "").split(", "),
-            defaults.replace("`", "").split(", ") * len(names.split(", ")),
-            strict=False,
-        )
-    }
+    defaults = {name: str(each["Default"]) for name, each in PARAMETERS.items()}
+    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", text_of("docs/parameters.md"), re.MULTILINE)
+    listed = {tuple(re.findall(r"\w+", names)): each.replace("`", "") for names, each in rows}
 
-    assert listed == {
-        name: in_words.get(str(each["Default"]), str(each["Default"]))
-        for name, each in PARAMETERS.items()
-    }
+    assert sorted(name for names in listed for name in names) == sorted(defaults)
+    for names, text in listed.items():
+        different = dict.fromkeys(in_words.get(defaults[name], defaults[name]) for name in names)
+        assert text == ", ".join(different)
 
 
 def test_executions_have_time_for_the_longest_call_and_its_record() -> None:
-    timeout = str(PARAMETERS["PartooTimeoutSeconds"]["MaxValue"])
-    config = Config.from_environment(ENVIRONMENT | {"PARTOO_TIMEOUT_SECONDS": timeout})
-    longest = config.call_budget_seconds
+    longest = call_budget_seconds(PARAMETERS["PartooTimeoutSeconds"]["MaxValue"])
 
-    assert function("ReinviteUserFunction")["Timeout"] > longest + WAIT_SECONDS
+    assert function("ReinviteUserFunction")["Timeout"] > longest + MAX_TOKEN_WAIT_SECONDS
     # The check of the key also waits for its token, and a sweep reads more than a page.
     assert function("CheckKeyFunction")["Timeout"] > longest + 20
     assert function("SweepInvitationsFunction")["Timeout"] > 2 * longest

@@ -7,8 +7,8 @@ import pytest
 
 from invitations.table import DynamoDbTable, Table
 from local.aws import LocalAws, local_aws
-from tests.integration.partoo_calls import Clock
 from tests.memory_table import InMemoryTable
+from tests.reinvite_world import Clock
 
 
 @pytest.fixture(scope="session")

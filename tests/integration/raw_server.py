@@ -1,78 +1,57 @@
-"""A server on a real socket that answers with any bytes."""
+"""A server on a real socket that answers with any bytes, and calls of the API's adapter to it."""
 
-import contextlib
 import socket
 import socketserver
 import ssl
-import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from invitations.outcomes import Answered, Response, Unknown
+from invitations.partoo import PartooApi
+from tests.reinvite_world import Clock
+
+KEY = "hush-hush-key"
+USER = "5d2c1b7e90f3a4468be01c57"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 Talk = Callable[[socket.socket], bool]
 """Answers one request; says whether the connection stays open."""
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Lets `talk` answer each request, and notes the requests and their connections."""
+    """Answers each request in another way, the last way stays; notes requests and connections."""
 
     daemon_threads = True
-    request_queue_size = 64
 
-    def __init__(self, talk: Talk, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Conversation)
-        self.talk = talk
-        self.tls = tls
+    def __init__(self, talks: list[Talk], tls: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server_address[1]}/v2"
         self.heads: list[bytes] = []
-        self.peers: set[tuple[str, int]] = set()
+        self.connections: set[Any] = set()
+        """Those that had a request."""
         self.received = threading.Event()
+        self._talks, self._tls = talks, tls
 
-    @property
-    def url(self) -> str:
-        scheme = "http" if self.tls is None else "https"
-        return f"{scheme}://127.0.0.1:{self.server_address[1]}/v2"
-
-    @property
-    def connections(self) -> int:
-        """How many connections had a request."""
-        return len(self.peers)
-
-    def wait_for_a_request(self) -> None:
-        """Wait until a thread has read the request of a client that did not wait for an answer."""
-        assert self.received.wait(timeout=60)
-
-
-class _Conversation(socketserver.BaseRequestHandler):
-    server: RawServer
-
-    def handle(self) -> None:
-        with contextlib.suppress(OSError):
-            if self.server.tls is None:
-                self._converse(self.request)
-            else:
-                with self.server.tls.wrap_socket(self.request, server_side=True) as connection:
-                    self._converse(connection)
-
-    def _converse(self, connection: socket.socket) -> None:
-        while head := connection.recv(65_536):
-            self.server.heads.append(head)
-            self.server.peers.add(self.client_address)
-            self.server.received.set()
-            if not self.server.talk(connection):
-                return
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Converse on a connection, in a thread of its own."""
+        with suppress(OSError):
+            if self._tls is not None:
+                request = self._tls.wrap_socket(request, server_side=True)
+            with request:
+                while head := request.recv(65_536):
+                    self.heads.append(head)
+                    self.connections.add(client_address)
+                    self.received.set()
+                    talk = self._talks.pop(0) if len(self._talks) > 1 else self._talks[0]
+                    if not talk(request):
+                        return
 
 
 @contextmanager
 def serving(*talks: Talk, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    """Run a server that answers each request in another way; the last way stays."""
-    left = list(talks)
-
-    def talk(connection: socket.socket) -> bool:
-        return (left.pop(0) if len(left) > 1 else left[0])(connection)
-
-    with RawServer(talk, tls) as server:
+    with RawServer(list(talks), tls) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -90,10 +69,24 @@ def answering(*parts: bytes, then_stays: bool = False) -> Talk:
     return talk
 
 
+def stays(*parts: bytes) -> Talk:
+    return answering(*parts, then_stays=True)
+
+
 def silent(connection: socket.socket) -> bool:
     return bool(connection.recv(1))
 
 
-def resetting(connection: socket.socket) -> bool:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    return False
+def api_at(url: str, clock: Clock | None = None, timeout_seconds: float = 60) -> PartooApi:
+    """The adapter, whose clock stands still if the test does not move it."""
+    return PartooApi(url, timeout_seconds, clock or Clock())
+
+
+def call(url: str, user_id: str = USER, *, timeout_seconds: float = 60) -> Response:
+    return api_at(url, timeout_seconds=timeout_seconds).invite(user_id, KEY)
+
+
+def status_of(response: Response) -> int | None:
+    """The status; None for a call whose outcome is unknown."""
+    assert isinstance(response, Answered | Unknown)
+    return response.http_status if isinstance(response, Answered) else None

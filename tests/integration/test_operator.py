@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from invitations.ledger import Ledger
-from invitations.messages import ClaimEnd, StoredResult
+from invitations.messages import StoredResult
 from invitations.results import Reason, Status, request_result
 from invitations.table import DynamoDbTable
 from local.aws import LocalAws
@@ -35,10 +35,10 @@ class Written:
     def send(self, request_id: str) -> None:
         ledger = Ledger(DynamoDbTable(self.client, self.table_name), 90, lambda: START)
         user = ledger.read("u1", request_id).user
-        claimed = ledger.claim("u1", user.claimed(request_id, "claim", START, START + 360))
+        ledger.claim("u1", user.claimed(request_id, request_id, START, START + 360))
         result = replace(SENT, request_id=request_id)
-        ledger.save("u1", StoredResult(result, START), START, {})
-        ledger.end_claim("u1", "claim", claimed, ClaimEnd(START + 300, START, sent=True))
+        stored = StoredResult(result, START, request_id, START + 300, START)
+        ledger.save("u1", stored, START, {})
 
     def forget(self, now: float, *, force: bool = False) -> int:
         return forget(self.client, self.table_name, "u1", now=now, force=force)
@@ -48,33 +48,27 @@ class Written:
 
 
 @pytest.fixture
-def written(aws: LocalAws, name: str) -> Written:
-    aws.create_table(name, "pk", "sk")
+def written(aws: LocalAws, dynamodb: DynamoDbTable, name: str) -> Written:
     return Written(aws.client("dynamodb"), name)
 
 
-def test_all_items_of_a_user_are_deleted_and_no_others(written: Written) -> None:
-    written.send("r1")
-    written.send("r2")
+def test_items_of_a_user_alone_are_deleted_by_force_or_once_no_clock_sees_a_window(
+    written: Written,
+) -> None:
     other = {"pk": {"S": "USER#u11"}, "sk": {"S": "USER"}}
     written.client.put_item(TableName=written.table_name, Item=other)
-
-    assert [written.forget(START + 1000), written.forget(START + 1000)] == [3, 0]
-    assert written.items() == [other]
-
-
-def test_window_is_deleted_by_force_or_once_it_is_over_by_every_clock(written: Written) -> None:
     written.send("r1")
     with pytest.raises(CommandError, match="FORCE=1"):
         written.forget(START + 300 + 1.9)
-    assert len(written.items()) == 2
-    assert written.forget(START + 300 + 2) == 2
+    assert len(written.items()) == 3
 
+    assert [written.forget(START + 300 + 2), written.forget(START)] == [2, 0]
     written.send("r1")
-    assert written.forget(START + 1, force=True) == 2
+    assert written.forget(START, force=True) == 2
+    assert written.items() == [other]
 
 
-def test_resume_ends_an_operators_pause_alone_and_voids_all_appointments(
+def test_resume_ends_an_operators_pause_alone_and_voids_appointments_but_no_debt_of_tokens(
     written: Written,
 ) -> None:
     before = {"full_at": 5, "event_line_at": 6, "bulk_line_at": 7, "failures": 3, "probe_until": 9}
@@ -94,7 +88,7 @@ def test_resume_ends_an_operators_pause_alone_and_voids_all_appointments(
     assert item.pop("revision") != paused["revision"]
     assert {name: float(value["N"]) for name, value in item.items() if name not in LIMITER} == {
         "paused_until": START,
-        "full_at": START,
+        "full_at": 5,
         "event_line_at": 0,
         "bulk_line_at": 0,
         "failures": 0,

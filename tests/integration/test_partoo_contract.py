@@ -11,7 +11,8 @@ import pytest
 import schemathesis
 from hypothesis import settings
 
-from local.partoo.control import Answer, ApiKey, PartooControl, User, running_fake_partoo
+from local.partoo.control import Answer, ApiKey, PartooControl, User
+from local.partoo.server import running_fake_partoo
 
 KEY = "contract-key"
 HEADERS = {"x-APIKey": KEY, "Content-Type": "application/json"}
@@ -27,17 +28,11 @@ DESCRIBED_USERS = (User("5d2c1b7e90f3a4468be01c57"), User("0"))
 
 
 @pytest.fixture(scope="module")
-def unlimited_url() -> Iterator[str]:
+def base_url() -> Iterator[str]:
     """Base URL of a fake server without window and quota, which repeats its answers."""
     with running_fake_partoo(KEY, window_seconds=0, requests_per_minute=1_000_000) as url:
-        PartooControl(url).add_users(*DESCRIBED_USERS)
-        yield url
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running_fake_partoo(KEY) as url:
-        PartooControl(url).add_users(User("u1"), User("active", status="active"))
+        users = (*DESCRIBED_USERS, User("u1"), User("active", status="active"))
+        PartooControl(url).add_users(*users)
         PartooControl(url).script("forbidden", Answer(status=403))
         PartooControl(url).add_key(ApiKey("may-not-list", "2100-01-01", may_list=False))
         yield url
@@ -45,10 +40,8 @@ def base_url() -> Iterator[str]:
 
 @DESCRIPTION.parametrize()
 @settings(derandomize=True, database=None, max_examples=40, deadline=None)
-def test_any_call_is_answered_as_described(
-    case: schemathesis.Case[Any], unlimited_url: str
-) -> None:
-    case.call_and_validate(base_url=unlimited_url, headers=HEADERS, timeout=60)
+def test_any_call_is_answered_as_described(case: schemathesis.Case[Any], base_url: str) -> None:
+    case.call_and_validate(base_url=base_url, headers=HEADERS, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,22 @@ class _DiedError(BaseException):
 
 
 class _Table(FakeTable):
-    """DynamoDB reads the keys of one call one after another, in any order."""
+    """DynamoDB reads the keys of one call one after another, in any order.
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
-        return [item for key in reversed(keys) for item in super(_Table, self).read([key])][::-1]
+    While `replication` is down, a read that is not consistent lacks the latest write of each item.
+    """
+
+    def __init__(self, executions: "Executions") -> None:
+        super().__init__(executions)
+        self._down = executions.down
+
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
+        is_stale = "replication" in self._down and not consistent
+        return [self._read_one(key, is_stale=is_stale) for key in reversed(keys)][::-1]
+
+    def _read_one(self, key: Key, *, is_stale: bool) -> Item:
+        (item,) = super().read([key])
+        return self.replaced.get(key, {}) if is_stale else item
 
 
 @dataclass
@@ -66,8 +78,8 @@ class Executions(Outside):
     def __init__(self, settings: Settings) -> None:
         super().__init__(self, lambda: self.now)
         self.now = START
-        self.table = _Table(self)
         self.down = set[str]()
+        self.table = _Table(self)
         self.executions: list[Running] = []
         self._settings = settings
         self._idle: dict[float, list[Container]] = defaultdict(list)

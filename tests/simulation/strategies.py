@@ -10,7 +10,7 @@ from operator import sub
 
 from greenlet import getcurrent, greenlet
 
-from invitations.limiter_state import WAIT_SECONDS, Token
+from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS, Token
 from invitations.messages import backoff_seconds, delay_seconds
 from invitations.outcomes import Answered, judge
 from invitations.rate_limiter import RateLimiter
@@ -89,7 +89,7 @@ class LimiterTable:
         """The reads, writes and conflicts of the running process."""
         return [self._asked[getcurrent(), what] for what in ("read", "write", "conflict")]
 
-    def read(self, keys: Sequence[Key]) -> list[Item]:
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
         self._asked[getcurrent(), "read"] += 1
         return [self.item for _ in keys]
 
@@ -131,7 +131,7 @@ class Ours:
         deferred, calls = tally.deferred, []
         with self._counting(tally):
             for message in batch:
-                if message.wait_until > world.clock.now + WAIT_SECONDS:
+                if message.wait_until > world.clock.now + MAX_TOKEN_WAIT_SECONDS:
                     self._defer(world, message, message.wait_until, message.has_appointment)
                     continue
                 token = limiter.take_token(message.pace, has_appointment=message.has_appointment)

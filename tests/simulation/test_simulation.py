@@ -33,7 +33,7 @@ waits = st.sampled_from([0.5, 4.0, 30.0, 61.0, 299.0, 301.0, 361.0, 86_400.0])
 # How late in its execution a call is made.
 delays = st.sampled_from([0.5, 10.0, 59.0])
 picks = st.integers(min_value=0, max_value=1_000)
-ports = st.sampled_from(["table", "topic", "queue", "secret"])
+ports = st.sampled_from(["table", "replication", "topic", "queue", "secret"])
 sources = st.sampled_from([Source.SQS, Source.DIRECT])
 # At the smallest quota nearly every request waits for a token.
 quotas = st.sampled_from([6_000, 6_000, 6_000, 6])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, create_autospec, patch
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
@@ -15,39 +15,26 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invitations.errors import QueueUnavailableError
 from invitations.records import UnsupportedEventError
-from invitations.reinvite import LARGEST_ORDER
+from invitations.reinvite import LARGEST_SMALL_ORDER
 from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError, SweepRequest
+from invitations.sweeps.sweeper import Sweeper
 from tests.fakes import START, FaultError, StoredMessage, text_attribute
+from tests.infrastructure.test_settings import ENVIRONMENT
 from tests.reinvite_world import World, in_short
 
 # A sweep that another object carries out counts nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
-QUEUES = "https://sqs.eu-west-1.amazonaws.com/111122223333"
-ENVIRONMENT = {
-    "PARTOO_BASE_URL": "https://api.partoo.co/v2",
-    "PARTOO_TIMEOUT_SECONDS": "7",
-    "INVITE_WINDOW_SECONDS": "300",
-    "REQUESTS_PER_MINUTE": "200",
-    "MAX_ATTEMPTS": "10",
-    "USER_DAILY_LIMIT": "5",
-    "HISTORY_DAYS": "90",
-    "USER_ID_PATH": "detail.user_id",
-    "TABLE_NAME": "table",
-    "RETRY_QUEUE_URL": f"{QUEUES}/retry",
-    "BULK_QUEUE_URL": f"{QUEUES}/bulk",
-    "DEAD_LETTER_QUEUE_URL": f"{QUEUES}/dead",
-    "SWEEP_QUEUE_URL": f"{QUEUES}/sweeps",
-    "RESULT_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:results",
-    "API_KEY_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:key",
-    "SWEEP_MIN_AGE_HOURS": "72",
-    "SWEEP_MAX_INVITES": "3",
-    "SWEEP_MAX_USERS": "0",
+SWEEPS = {
+    "SWEEP_MIN_AGE_HOURS": "48",
+    "SWEEP_MAX_INVITES": "4",
+    "SWEEP_MAX_USERS": "9",
     "SWEEP_ROLES": "PUBLISHER,FRANCHISE_LEAD",
     "SWEEP_ORG_IDS": "12,7,12",
     "SWEEP_FIRST_INVITATION": "false",
 }
-CRITERIA = Criteria(72, 3, 0, ("PUBLISHER", "FRANCHISE_LEAD"), ("12", "7"), False)
+CRITERIA = Criteria(48, 4, 9, ("PUBLISHER", "FRANCHISE_LEAD"), ("12", "7"), False)
+SWEPT, PREVIEW = {"status": "swept"}, {"dry_run": True}
 EVENT = {"id": "e1", "source": "crm", "detail-type": "", "detail": {"user_id": "u1"}}
 
 
@@ -62,7 +49,7 @@ class Context(LambdaContext):
 
 
 def load(name: str) -> ModuleType:
-    with patch.dict(os.environ, ENVIRONMENT, AWS_DEFAULT_REGION="eu-west-1"):
+    with patch.dict(os.environ, {**ENVIRONMENT, **SWEEPS}, AWS_DEFAULT_REGION="eu-west-1"):
         return importlib.import_module(f"{name}.app")
 
 
@@ -89,13 +76,13 @@ def handle_batch(messages: Sequence[StoredMessage]) -> list[str]:
 
 
 def test_messages_of_a_batch_and_of_an_order_are_carried_out_side_by_side(world: World) -> None:
-    together = threading.Barrier(LARGEST_ORDER)
-    world.steps.during("api.invite", lambda: together.wait(30), times=2 * LARGEST_ORDER)
-    names = [f"a{number}" for number in range(LARGEST_ORDER)]
+    together = threading.Barrier(LARGEST_SMALL_ORDER)
+    world.steps.during("api.invite", lambda: together.wait(30), times=2 * LARGEST_SMALL_ORDER)
+    names = [f"a{number}" for number in range(LARGEST_SMALL_ORDER)]
 
     assert handle_batch([world.message(name, None) for name in names]) == []
-    answer = handle({"user_ids": [f"b{number}" for number in range(LARGEST_ORDER)]})
-    assert [each["status"] for each in answer["results"]] == ["sent"] * LARGEST_ORDER
+    answer = handle({"user_ids": [f"b{number}" for number in range(LARGEST_SMALL_ORDER)]})
+    assert [each["status"] for each in answer["results"]] == ["sent"] * LARGEST_SMALL_ORDER
 
 
 def test_nothing_of_an_execution_runs_after_its_deadline(world: World) -> None:
@@ -113,14 +100,15 @@ def test_nothing_of_an_execution_runs_after_its_deadline(world: World) -> None:
         StoredMessage("retry", "m1", '{"user_id": "u2"}', {"retry_state": text_attribute("{}")}),
     ],
 )
-def test_only_the_message_that_failed_returns_to_its_queue(
-    world: World, faulty: StoredMessage
+def test_only_the_message_that_failed_returns_to_its_queue_and_is_counted(
+    world: World, faulty: StoredMessage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.steps.fail("queue.dead")
     batch = [world.message("u1", None), faulty, world.message("u3", None)]
 
     assert handle_batch(batch) == ["m1"]
     assert sorted(call.user_id for call in world.api.calls) == ["u1", "u3"]
+    assert '"MessagesReturned":[1.0]' in capsys.readouterr().out
 
 
 def test_batch_that_failed_whole_fails_the_invocation(world: World) -> None:
@@ -179,23 +167,11 @@ def test_invocation_fails_with_the_request_that_failed_after_all_have_ended(worl
 # The function that sweeps
 
 
-class RecordingSweeper:
-    def __init__(self) -> None:
-        self.requests = list[tuple[SweepRequest, float]]()
-
-    def sweep(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
-        if request.criteria.max_users == 7:
-            raise QueueUnavailableError("the queue is down")
-        self.requests.append((request, deadline))
-        return {"status": "swept"}
-
-    def preview(self, request: SweepRequest, deadline: float) -> dict[str, Any]:
-        return {"dry_run": request.dry_run}
-
-
 @pytest.fixture
-def sweeper(monkeypatch: pytest.MonkeyPatch) -> RecordingSweeper:
-    sweeper, app = RecordingSweeper(), load("sweep_invitations")
+def sweeper(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    sweeper: Mock = create_autospec(Sweeper)
+    app = load("sweep_invitations")
+    sweeper.sweep.return_value, sweeper.preview.return_value = SWEPT, PREVIEW
     monkeypatch.setattr(app, "sweeper", sweeper)
     monkeypatch.setattr(app, "time", SimpleNamespace(time=lambda: START))
     return sweeper
@@ -205,12 +181,9 @@ def start_sweep(event: object) -> Any:
     return load("sweep_invitations").handler(event, Context())
 
 
-def test_sweep_has_the_deployers_criteria_and_answers_with_its_summary(
-    sweeper: RecordingSweeper,
-) -> None:
-    assert start_sweep({}) == {"status": "swept"}
-    assert sweeper.requests == [(SweepRequest(CRITERIA, START), START + 42)]
-    assert start_sweep({"dry_run": True}) == {"dry_run": True}
+def test_sweep_has_the_deployers_criteria_and_answers_with_its_summary(sweeper: Mock) -> None:
+    assert (start_sweep({}), start_sweep({"dry_run": True})) == (SWEPT, PREVIEW)
+    sweeper.sweep.assert_called_once_with(SweepRequest(CRITERIA, START), START + 42)
 
 
 @pytest.mark.parametrize(
@@ -218,21 +191,22 @@ def test_sweep_has_the_deployers_criteria_and_answers_with_its_summary(
     [({"max_user": 1}, InvalidSweepRequestError), ([{"body": "{}"}], UnsupportedEventError)],
 )
 def test_invocation_that_is_no_sweep_request_is_an_error(
-    sweeper: RecordingSweeper, event: object, error: type[Exception]
+    sweeper: Mock, event: object, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         start_sweep(event)
 
 
 def test_rescheduled_request_is_carried_out_and_a_failing_message_returns_to_its_queue(
-    sweeper: RecordingSweeper,
+    sweeper: Mock,
 ) -> None:
     criteria = Criteria(1.5, 2, 9, (), (), first_invitation=True)
     request = SweepRequest(criteria, START - 900.5, delays=2, has_appointment=True)
-    bodies = ("no JSON", '{"max_users": 7}', request.to_json())
+    bodies = ("no JSON", "{}", request.to_json())
     messages = [StoredMessage("sweeps", f"m{each}", body) for each, body in enumerate(bodies)]
+    sweeper.sweep.side_effect = [QueueUnavailableError("the queue is down"), SWEPT]
 
     answer = start_sweep({"Records": [each.record(START) for each in messages]})
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
-    assert sweeper.requests == [(request, START + 42)]
+    sweeper.sweep.assert_called_with(request, START + 42)

@@ -1,5 +1,7 @@
 """What `make deploy` and `make doctor` do with the secret of a stack."""
 
+from unittest.mock import Mock, call
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -11,49 +13,39 @@ from ops.deployed import Deployed
 DEPLOYED = Deployed("stack", {"ApiKeySecretArn": "arn"})
 
 
-class Secrets:
-    """A secret; without a value, reading it raises the error."""
-
-    def __init__(self, value: str | None = None, error: str = "ResourceNotFoundException") -> None:
-        self.value = value
-        self.error = error
-        self.put: list[str] = []
-
-    def get_secret_value(self, **_: str) -> dict[str, str]:
-        if self.value is None:
-            raise ClientError({"Error": {"Code": self.error}}, "GetSecretValue")
-        return {"SecretString": self.value}
-
-    def describe_secret(self, **_: str) -> dict[str, str]:
-        return {}
-
-    def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:  # noqa: N803
-        self.put.append(f"{SecretId}: {SecretString}")
+NO_VERSION, DENIED = (
+    ClientError({"Error": {"Code": code}}, "GetSecretValue")
+    for code in ("ResourceNotFoundException", "AccessDeniedException")
+)
 
 
 @pytest.mark.parametrize(
-    ("secrets", "answer", "put"),
+    ("read", "answer", "is_put"),
     [
-        (Secrets(), "new", ["arn: new"]),
-        (Secrets(""), "new", ["arn: new"]),
-        (Secrets(), "", []),
-        (Secrets("key"), "new", []),
-        (Secrets(error="AccessDeniedException"), "new", []),
+        (NO_VERSION, "new", True),
+        ({"SecretString": ""}, "new", True),
+        (NO_VERSION, "", False),
+        ({"SecretString": "key"}, "new", False),
+        (DENIED, "new", False),
     ],
-    ids=["no version", "empty", "no answer", "known key", "unreadable"],
 )
 def test_key_is_put_only_into_a_secret_that_has_none(
-    secrets: Secrets, answer: str, put: list[str]
+    read: object, answer: str, is_put: bool
 ) -> None:
-    offer_key(secrets, DEPLOYED, lambda _: answer)
+    client = Mock()
+    client.get_secret_value.side_effect = [read]
+    offer_key(client, DEPLOYED, lambda _: answer)
 
-    assert secrets.put == put
+    put = [call(SecretId="arn", SecretString="new")] * is_put
+    assert client.put_secret_value.mock_calls == put
 
 
 def test_doctor_explains_a_secret_without_its_value() -> None:
-    secret = Secrets("x-APIKey: hush-hush")
+    client = Mock()
+    client.get_secret_value.return_value = {"SecretString": "x-APIKey: hush-hush"}
+    client.describe_secret.return_value = {}
 
-    (finding,) = key(Stack(DEPLOYED, {"secretsmanager": secret}))
+    (finding,) = key(Stack(DEPLOYED, {"secretsmanager": client}))
 
     assert "a line with a name" in finding.text
     assert "hush-hush" not in finding.text

@@ -4,15 +4,15 @@ import json
 import logging
 from dataclasses import asdict
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from invitations.key_check import Expiry, KeyCheck, read_expiry
-from invitations.limited_call import LimitedCaller
 from invitations.observability import logger, metrics
 from invitations.outcomes import Answered, Response, Unknown
-from tests import reinvite_world
-from tests.fakes import CALL_BUDGET_SECONDS, EXECUTION_SECONDS, START
+from tests.fakes import EXECUTION_SECONDS, START
+from tests.sweep_world import SweepWorld
 
 
 def key(expiration_date: object = None, *, disabled: bool = False) -> dict[str, Any]:
@@ -30,24 +30,17 @@ def listing(*entries: object, count: int | None = None) -> str:
     return json.dumps({"count": count or len(entries), "api_keys": entries})
 
 
-class World(reinvite_world.World):
-    """The check, and an API that gives one response."""
+@pytest.fixture
+def world() -> SweepWorld:
+    metrics.clear_metrics()
+    return SweepWorld()
 
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.keys = list[str]()
-        self.api.list_keys = self.respond  # type: ignore[method-assign]
-        self._response = response
 
-    def respond(self, api_key: str) -> Response:
-        self.keys.append(api_key)
-        return self._response
-
-    def check(self) -> Expiry:
-        metrics.clear_metrics()
-        calls, clock = self.reinviter.calls, self.clock
-        caller = LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, clock.advance)
-        return KeyCheck(caller, self.api, clock).check(START + EXECUTION_SECONDS)
+def check(world: SweepWorld, response: Response) -> Expiry:
+    """Check the key of an API that gives this response."""
+    world.partoo.list_keys = Mock(return_value=response)  # type: ignore[method-assign]
+    key_check = KeyCheck(world.sweeper.caller, world.partoo, world.clock)
+    return key_check.check(START + EXECUTION_SECONDS)
 
 
 def counted() -> dict[str, float]:
@@ -95,17 +88,25 @@ KNOWN, UNKNOWN, SOON = {"KeyExpiryUnknown": 0}, {"KeyExpiryUnknown": 1}, {"KeyEx
     ],
 )
 def test_warning_comes_two_weeks_before_the_key_expires(
-    caplog: pytest.LogCaptureFixture, date: str | None, count: int, expected: dict[str, float]
+    world: SweepWorld, date: str | None, count: int, expected: dict[str, float]
 ) -> None:
-    caplog.set_level(logging.INFO, logger.name)
-    world = World(Answered(200, START, body=listing(key(date), count=count)))
-    expiry = world.check()
+    check(world, Answered(200, START, body=listing(key(date), count=count)))
 
     assert counted() == expected
-    # The log names no person and no key.
-    assert world.keys == ["key-1"]
+
+
+def test_log_and_answer_name_no_person_and_no_key(
+    world: SweepWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger.name)
+    expiry = check(world, Answered(200, START, body=listing(key())))
+
     logged = str([asdict(expiry), *map(vars, caplog.records)])
-    assert ("key-1" in logged, "Ada" in logged) == (False, False)
+    assert ("key checked" in logged, world.secret in logged, "Ada" in logged) == (
+        True,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,17 +118,16 @@ def test_warning_comes_two_weeks_before_the_key_expires(
         (Unknown("timed out", START), Expiry(reason="no_answer")),
     ],
 )
-def test_call_without_a_list_leaves_the_date_unknown(response: Response, expiry: Expiry) -> None:
-    assert World(response).check() == expiry
+def test_call_without_a_list_leaves_the_date_unknown(
+    world: SweepWorld, response: Response, expiry: Expiry
+) -> None:
+    assert check(world, response) == expiry
     assert counted() == UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("step", "reason"), [("secret.read", "key_unavailable"), ("nothing", "throttled")]
-)
-def test_no_call_is_made_without_key_or_token(step: str, reason: str) -> None:
-    world = World(Answered(200, START))
+@pytest.mark.parametrize(("outages", "reason"), [(1, "key_unavailable"), (0, "throttled")])
+def test_no_call_is_made_without_key_or_token(world: SweepWorld, outages: int, reason: str) -> None:
     world.change_limiter(paused_until=START + 300, pause_reason="throttled")
-    world.steps.fail(step)
+    world.steps.failures["secret"] = outages
 
-    assert (world.check(), world.keys) == (Expiry(reason=reason), [])
+    assert check(world, Answered(200, START)) == Expiry(reason=reason)

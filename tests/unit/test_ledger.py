@@ -54,6 +54,34 @@ def test_save_keeps_the_first_result_but_for_a_known_sent_and_a_redriven_request
     assert ledger.read_result("u1", "r1")[0] == counts
 
 
+def test_claim_stays_ended_when_the_result_that_ended_it_is_replaced() -> None:
+    ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
+    ledger.claim("u1", CLAIMED)
+    ledger.save("u1", replace(FAILED, claim_id="claim-1"), START, {})
+    user = ledger.read("u1", "r1").user
+    assert (user.claim_id, user.window_ends_at) == (None, None)
+
+    ledger.save("u1", SKIPPED, ENDED_AT + 1, {})
+    assert ledger.read("u1", "r1").user == user
+
+
+def test_claim_of_a_redriven_request_stays_open_beside_its_earlier_result() -> None:
+    ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
+    ledger.save("u1", replace(FAILED, claim_id="claim-0"), START, {})
+    ledger.claim("u1", CLAIMED)
+
+    assert ledger.read("u1", "r1").user.claim_id == "claim-1"
+
+
+def test_claim_of_another_request_stays_open_when_a_result_is_replaced() -> None:
+    ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
+    ledger.save("u1", replace(FAILED, claim_id="claim-1"), START, {})
+    other = ledger.claim("u1", UserRecord().claimed("r2", "claim-2", START, CLAIMED_UNTIL))
+
+    ledger.save("u1", SKIPPED, ENDED_AT + 1, {})
+    assert ledger.read("u1", "r1").user == other
+
+
 def test_items_expire_after_history_days_and_may_have_fields_of_a_newer_version() -> None:
     table = InMemoryTable()
     ledger = Ledger(table, HISTORY_DAYS, lambda: START)

@@ -60,6 +60,18 @@ def test_calls_of_a_minute_and_the_slack_are_no_more_than_the_quota() -> None:
     assert round(SLACK_SECONDS, 3) == 2.3
 
 
+def test_full_bucket_gives_ten_tokens_then_one_each_interval_and_appointments() -> None:
+    limiter = Limiter()
+    answers = [limiter.ask(0.0) for _ in range(23)]
+
+    later = [NOW + number * QUOTA.interval for number in range(1, 12)]
+    tokens = [each.leaves_at for each in answers if isinstance(each, Token)]
+    assert tokens == pytest.approx([NOW] * 10 + later, abs=1e-6)
+    first, second = (each for each in answers if isinstance(each, Wait))
+    assert (first.cause, first.has_appointment) == (Cause.QUOTA, True)
+    assert second.until - first.until == pytest.approx(QUOTA.spacing)
+
+
 @pytest.mark.parametrize(
     ("before", "outcome", "expected"),
     [
@@ -103,6 +115,20 @@ def test_new_key_ends_no_pause_but_the_open_breaker() -> None:
     assert OPEN.recovered(NOW) == LimiterState(paused_until=NOW)
     assert THROTTLED.recovered(NOW) == THROTTLED
     assert STOPPED.recovered(NOW) == replace(STOPPED, failures=0)
+
+
+def test_token_is_there_as_soon_as_the_breaker_is_closed() -> None:
+    limiter = Limiter()
+    limiter.end(UNAUTHORIZED, 0.0)
+    limiter.state = limiter.state.recovered(NOW + 1)
+
+    assert limiter.ask(1.0) == Token(NOW + 1)
+
+
+def test_appointments_begin_at_the_end_of_a_pause() -> None:
+    wait = Wait(NOW + 100, has_appointment=True, cause=Cause.THROTTLED)
+
+    assert Limiter(THROTTLED).ask(0.0) == wait
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from invitations.messages import (
+    RequestCriteria,
     RetryState,
     StoredResult,
-    SweepCriteria,
     backoff_seconds,
     delay_seconds,
 )
@@ -31,7 +31,7 @@ STATE = RetryState(
     counted_attempts=2,
     unknown_outcomes=1,
     http_status=503,
-    criteria=SweepCriteria(max_invites=3, min_age_seconds=259_200.5),
+    criteria=RequestCriteria(max_invites=3, min_age_seconds=259_200.5),
     unsaved=StoredResult(RESULT, NOW, "claim-1", NOW + 300, NOW),
 )
 
@@ -43,6 +43,11 @@ def test_retry_state_survives_its_way_as_json_also_with_fields_of_a_newer_versio
 
     assert RetryState.from_json(NEW.to_json()) == NEW
     assert RetryState.from_json(json.dumps(document)) == STATE
+
+
+def test_retry_state_with_a_number_that_is_not_json_is_refused() -> None:
+    with pytest.raises(ValueError, match="NaN is not JSON"):
+        RetryState.from_json(NEW.to_json().replace(str(NOW), "NaN"))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from invitations.outcomes import (
     retry_after_seconds,
 )
 
-NOW = 1_800_000_000.0
-DAY = 86_400
+NOW, DAY = 1_800_000_000.0, 86_400
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_outcome_says_whether_an_email_went_out_and_why_the_request_ends_or_wait
     assert (outcome.email, outcome.status) == (email, status)
     assert (outcome.reason, outcome.cause) == ((reason, None) if status else (None, reason))
     assert outcome.http_status == (response if isinstance(response, int) else None)
-    assert outcome.ended_at == (None if email == "no" else NOW)
+    assert outcome.emailed_at == (None if email == "no" else NOW)
     assert outcome.counts == (reason not in ("unauthorized", "throttled", "connection_failed"))
     assert outcome.is_outage == (email == "unknown" or reason == "connection_failed")
 

@@ -6,7 +6,7 @@ import jmespath
 import pytest
 
 from invitations.ledger import UserRecord
-from invitations.messages import RetryState, SweepCriteria
+from invitations.messages import RequestCriteria, RetryState
 from invitations.outcomes import Answered, NotSent, Response, Unknown, judge
 from invitations.policy import Policy
 from invitations.results import Source
@@ -16,7 +16,7 @@ NOW = 1_800_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0
 STATE = RetryState("r1", Source.SQS, NOW - 60)
 TRIED = replace(STATE, counted_attempts=9, attempts=50)
-SWEPT = replace(STATE, criteria=SweepCriteria(max_invites=3, min_age_seconds=DAY))
+SWEPT = replace(STATE, criteria=RequestCriteria(max_invites=3, min_age_seconds=DAY))
 NOBODY = UserRecord()
 POLICY = Policy(
     window_seconds=300,

@@ -12,6 +12,7 @@ from tests.fakes import StoredMessage, text_attribute
 
 STATE = RetryState("r1", Source.EVENTBRIDGE, asked_at=1_790_000_000.5, attempts=2)
 BODY = '{"user_id": "u1"}'
+BINARY = {"binaryValue": "cjA=", "dataType": "Binary"}
 OURS = {"request_id": "r0", "source": "sqs"}
 
 
@@ -26,9 +27,7 @@ def read(record: dict[str, Any]) -> Message:
     return message_of(SQSRecord(record), "retries", "bulk")
 
 
-def without(name: str) -> dict[str, Any]:
-    return {key: value for key, value in record().items() if key != name}
-
+WITHOUT_BODY = {name: each for name, each in record().items() if name != "body"}
 
 # Batches
 
@@ -42,9 +41,8 @@ def test_batch_of_sqs_alone_is_recognised(event: object) -> None:
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
-        ({"Records": [record(), without("body")]}, "has no body"),
+        ({"Records": [record(), WITHOUT_BODY]}, "has no body"),
         ({"Records": [record(), {**record(), "attributes": {}}]}, "no attributes.SentTimestamp"),
-        ({"Records": [record(), None]}, "has no messageId"),
         # A success would tell EventBridge Pipes that the records were carried out.
         ([record()], "let the pipe send to the request queue"),
     ],
@@ -75,28 +73,20 @@ def test_retry_state_is_believed_from_the_applications_own_queues_alone(
 
 
 @pytest.mark.parametrize(
-    ("request_id", "source", "believed"),
+    ("received", "believed"),
     [
-        ("r0", "sns", ("r0", "sns")),
-        (" ", "crm", (None, None)),
-        ("r\u200b0", "", (None, None)),
+        (record(request_id="r0", source="sns"), ("r0", "sns")),
+        (record(request_id=" ", source="crm"), (None, "sqs")),
+        (record(request_id="r\u200b0", source=""), (None, "sqs")),
+        (record() | {"messageAttributes": dict.fromkeys(OURS, BINARY)}, (None, "sqs")),
     ],
 )
 def test_redriven_messages_request_id_and_source_are_believed_if_a_body_could_have_them(
-    request_id: str, source: str, believed: tuple[str | None, str | None]
+    received: dict[str, Any], believed: tuple[str | None, str | None]
 ) -> None:
-    message = read(record(request_id=request_id, source=source))
+    message = read(received)
 
-    assert (message.request_id, message.original_source) == believed
-
-
-def test_binary_request_id_and_source_are_not_believed() -> None:
-    odd = record()
-    odd["messageAttributes"] = {
-        name: {"binaryValue": "cjA=", "dataType": "Binary"} for name in ("request_id", "source")
-    }
-
-    assert (read(odd).request_id, read(odd).original_source) == (None, None)
+    assert (message.request_id, message.source) == believed
 
 
 @pytest.mark.parametrize(
@@ -121,5 +111,5 @@ def test_senders_attributes_are_kept_and_the_applications_are_not(
 def test_redriven_invocation_has_the_id_that_lambda_gave_it() -> None:
     attributes = {"RequestID": "7c2e", "ErrorCode": "200", "ErrorMessage": "down"}
 
-    assert read(record(**attributes)).invocation_id == "7c2e"
-    assert read(record(RequestID="a sender's")).invocation_id is None
+    assert read(record(**attributes)).message_id == "7c2e"
+    assert read(record(RequestID="a sender's")).message_id == "m1"

@@ -1,6 +1,5 @@
 """Neither the key nor an address survives in what is logged, whatever the escape."""
 
-import html
 import json
 from collections.abc import Callable
 from urllib.parse import quote
@@ -18,19 +17,13 @@ def every_character(form: str) -> Callable[[str], str]:
     return lambda text: "".join(form.format(ord(character)) for character in text)
 
 
-def html_named(text: str) -> str:
-    return html.escape(text).replace("@", "&commat;").replace("/", "&sol;").replace("+", "&plus;")
-
-
 ESCAPES: dict[str, Callable[[str], str]] = {
     "none": str,
     "slashes": lambda text: text.replace("/", "\\/"),
     "percent": lambda text: quote(text, safe=""),
     "json": every_character("\\u{:04x}"),
     "hex": every_character("\\x{:02X}"),
-    "html, named": html_named,
-    "html, numbered": every_character("&#{};"),
-    "html, hex": every_character("&#x{:x};"),
+    "html": every_character("&#{};"),
     "json string": lambda text: json.dumps(every_character("\\u{:04x}")(text)),
 }
 

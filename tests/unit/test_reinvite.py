@@ -7,11 +7,12 @@ import threading
 
 import pytest
 
-from invitations.limiter_state import WAIT_SECONDS
-from invitations.messages import RetryState
+from invitations.ledger import UserRecord
+from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS
+from invitations.messages import RetryState, StoredResult
 from invitations.outcomes import Cause
-from invitations.results import Result
-from tests.fakes import CALL_BUDGET_SECONDS, EXECUTION_SECONDS, START, Settings
+from invitations.results import Reason, Result, Status, request_result
+from tests.fakes import CALL_BUDGET_SECONDS, EXECUTION_SECONDS, START, Settings, a_request
 from tests.reinvite_world import Script, World, answers, in_short, no_answer, not_sent
 
 WINDOW, LONGER = 300.0, 60.0
@@ -24,10 +25,9 @@ TO_THE_CALL = [
     "table.read_limiter",
     "table.limiter",
     "table.claim",
-    "table.read_ending",
+    "table.read_result",
     "api.invite",
 ]
-SAVE = ["table.save", "table.end_claim"]
 REPORT = ["table.read_limiter", "table.limiter"]
 
 
@@ -41,19 +41,21 @@ def world() -> World:
 
 def expire_token(world: World) -> None:
     """Let the next token expire between the claim and the call."""
-    world.steps.during("table.read_ending", lambda: world.clock.advance(0.6))
+    world.steps.during("table.read_result", lambda: world.clock.advance(0.6))
 
 
 @pytest.mark.parametrize(
     ("response", "steps"),
     [
-        pytest.param(answers(200), [*SAVE, "topic.publish"], id="sent"),
-        pytest.param(answers(403), [*SAVE, *REPORT, "topic.publish"], id="rejected"),
-        pytest.param(answers(500), [*SAVE, *REPORT, "topic.publish", "queue.dead"], id="failed"),
+        pytest.param(answers(200), ["table.save", "topic.publish"], id="sent"),
+        pytest.param(answers(403), ["table.save", *REPORT, "topic.publish"], id="rejected"),
+        pytest.param(
+            answers(500), ["table.save", *REPORT, "topic.publish", "queue.dead"], id="failed"
+        ),
         pytest.param(not_sent(), ["table.end_claim", *REPORT, "queue.retry"], id="deferred"),
     ],
 )
-def test_result_is_saved_and_claim_ended_before_anything_is_reported_or_published(
+def test_result_is_saved_or_claim_ended_before_anything_is_reported_or_published(
     response: Script, steps: list[str]
 ) -> None:
     world = World(Settings(max_attempts=1))
@@ -106,15 +108,28 @@ def test_stalled_duplicate_finds_the_result_that_was_stored_after_it_had_read(wo
     assert (world.api.calls, world.user().claim_id, world.user().window_ends_at) == ([], None, None)
 
 
-def test_finder_of_a_stored_result_ends_the_claim_of_a_dead_execution_once(world: World) -> None:
+def test_result_of_an_execution_that_died_before_it_published_is_published(world: World) -> None:
     world.deliver_and_die(world.message(), after="table.save")
-    assert (world.user().sent_count, world.published) == (0, [])
+    assert (world.user().sent_count, world.published) == (1, [])
 
-    for _ in range(2):
-        assert in_short(world.deliver(world.message())) == SENT
+    assert in_short(world.deliver(world.message())) == SENT
     user = world.user()
     assert (user.sent_count, user.maybe_sent_count, user.claim_id) == (1, 0, None)
-    assert user.window_ends_at == START + 0.5 + 300
+    assert user.window_ends_at == ANSWERED_AT + WINDOW
+    assert len(world.api.calls) == 1
+
+
+def test_call_of_a_request_that_another_execution_ended_frees_the_window(world: World) -> None:
+    ledger, exits, request = world.reinviter.ledger, world.reinviter.exits, a_request()
+    skipped, rejected = (
+        request_result(request, status, Reason.FORBIDDEN, START)
+        for status in (Status.SKIPPED, Status.REJECTED)
+    )
+    claimed = ledger.claim("u1", UserRecord().claimed("r1", "claim", START, CLAIMED_UNTIL))
+    ledger.save("u1", StoredResult(skipped, START), START, {})
+
+    assert exits.save(request, StoredResult(rejected, START, "claim"), {}, claimed) == skipped
+    assert (world.user().claim_id, world.user().window_ends_at) == (None, None)
 
 
 def test_expired_token_is_not_used_and_asked_for_again_less_and_less_often(world: World) -> None:
@@ -203,7 +218,7 @@ def test_request_of_a_dead_execution_goes_on_after_the_window_with_one_attempt_l
 
 
 def test_too_little_time_for_a_call_defers_without_one(world: World) -> None:
-    enough = CALL_BUDGET_SECONDS + WAIT_SECONDS
+    enough = CALL_BUDGET_SECONDS + MAX_TOKEN_WAIT_SECONDS
 
     late = world.deliver(world.message(), seconds=enough - 0.1)
     assert in_short(late) == "deferred: time_budget_exhausted"
@@ -216,10 +231,9 @@ def test_too_little_time_for_a_call_defers_without_one(world: World) -> None:
     [
         *[
             (f"table.{step}", ["deferred: ledger_unavailable", SENT])
-            for step in ("read", "limiter", "claim", "read_ending", "save")
+            for step in ("read", "limiter", "claim", "read_result", "save")
         ],
         ("secret.read", ["deferred: key_unavailable", SENT]),
-        ("table.end_claim", [SENT]),
         ("topic.publish", ["deferred: topic_unavailable", SENT]),
     ],
 )
@@ -239,12 +253,7 @@ def test_result_that_the_table_did_not_take_is_saved_before_anything_else(world:
     world.steps.taken.clear()
     world.deliver_copy()
 
-    assert world.steps.taken == [
-        "table.save",
-        "table.read_user",
-        "table.end_claim",
-        "topic.publish",
-    ]
+    assert world.steps.taken == ["table.save", "topic.publish"]
     assert world.published == [World().ask()]
     assert world.user().sent_count == 1
 

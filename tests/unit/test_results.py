@@ -12,15 +12,14 @@ from invitations.results import (
     invalid_result,
     request_result,
 )
-from tests.fakes import a_request
+from tests.fakes import START, a_request
 
-NOW = 1_800_000_000.0
-STATE = RetryState("r1", Source.SQS, NOW - 60, attempts=2, http_status=200)
+STATE = RetryState("r1", Source.SQS, START - 60, attempts=2, http_status=200)
 REQUEST = a_request(state=STATE, correlation_id="c1")
-MESSAGE = Message("m1", "{}", Source.SQS, sent_at=NOW - 1, received_at=NOW)
+MESSAGE = Message("m1", "{}", Source.SQS, sent_at=START - 1, received_at=START)
 ERROR = InvalidRequestError(Reason.USER_ID_EMPTY, "user_id is blank.", "r1", Source.SNS, "u1", "c1")
 SENT = request_result(
-    REQUEST, Status.SENT, Reason.INVITED, NOW, window_ends_at=NOW + 300, sent_count=3
+    REQUEST, Status.SENT, Reason.INVITED, START, window_ends_at=START + 300, sent_count=3
 )
 INVALID = invalid_result(MESSAGE, ERROR)
 
@@ -69,10 +68,10 @@ def test_every_reason_of_a_request_but_the_good_one_has_a_plain_sentence() -> No
 
 
 def test_result_id_is_the_same_for_the_same_request_user_status_and_life_of_a_failure() -> None:
-    later = RetryState("r1", Source.SNS, asked_at=NOW + 86_400, attempts=7)
+    later = RetryState("r1", Source.SNS, asked_at=START + 86_400, attempts=7)
     requests = [a_request(name, user) for name in ("r1", "r2") for user in ("u1", "u2")]
-    travelled = RetryState.from_json(replace(STATE, asked_at=NOW + 0.123).to_json())
-    first = a_request(state=replace(STATE, asked_at=NOW + 0.123))
+    travelled = RetryState.from_json(replace(STATE, asked_at=START + 0.123).to_json())
+    first = a_request(state=replace(STATE, asked_at=START + 0.123))
 
     same = [each for each in Status if id_of(each, a_request(state=later)) == id_of(each)]
     assert same == [each for each in Status if each != Status.FAILED]

@@ -4,50 +4,38 @@
 published, too.
 """
 
-import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from invitations.messages import RetryState
 from invitations.requests import InvalidRequestError
-from invitations.results import Reason, Source, Status, request_result
+from invitations.results import Reason, Source, Status
 from tests.documents import schema
-from tests.fakes import a_request
 from tests.unit.test_requests import read
+from tests.unit.test_results import SENT
 
-NOW = 1_800_000_000.0
-STATE = RetryState("r1", Source.SQS, NOW, attempts=1, http_status=200)
 REQUESTS, RESULTS = schema("request"), schema("result")
-SENT: dict[str, Any] = json.loads(
-    request_result(
-        a_request(state=STATE),
-        Status.SENT,
-        Reason.INVITED,
-        NOW,
-        window_ends_at=NOW + 300,
-        sent_count=3,
-    ).to_json()
-)
+PUBLISHED = asdict(SENT)
 
 
 def test_result_schema_lists_fields_statuses_sources_and_reasons_of_the_code_and_no_other() -> None:
-    published: Any = RESULTS.schema
-    fields = published["properties"]
-    cases = [case["properties"]["status"]["const"] for case in published["oneOf"]]
+    document: Any = RESULTS.schema
+    fields = document["properties"]
+    cases = [case["properties"]["status"]["const"] for case in document["oneOf"]]
 
     assert fields["status"]["enum"] == cases == list(Status)
     assert fields["source"]["enum"] == list(Source)
     assert sorted(fields["reason"]["enum"]) == sorted(Reason)
-    assert sorted(published["required"]) == sorted(fields) == sorted(SENT)
+    assert sorted(document["required"]) == sorted(fields) == sorted(PUBLISHED)
 
 
 def test_result_schema_refuses_a_result_that_contradicts_itself() -> None:
-    RESULTS.validate(SENT)
-    contradictions = {"status": "skipped", "http_status": 404, "attempts": 0, "colour": "red"}
-    contradictions |= dict.fromkeys(("user_id", "window_ends_at", "sent_count"))
+    RESULTS.validate(PUBLISHED)
+    wrong: Any = {"status": "skipped", "http_status": 404, "attempts": 0, "colour": "red"}
+    wrong |= dict.fromkeys(("user_id", "window_ends_at", "sent_count"))
 
-    assert [each for each in contradictions.items() if RESULTS.is_valid(SENT | dict([each]))] == []
+    assert [each for each in wrong.items() if RESULTS.is_valid(PUBLISHED | dict([each]))] == []
 
 
 def is_read(fields: dict[str, Any]) -> bool:

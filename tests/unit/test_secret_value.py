@@ -1,7 +1,4 @@
-"""What a secret may hold, that a malformed one is never quoted, and when it is read.
-
-tests/integration/test_keys_contract.py reads one from Secrets Manager.
-"""
+"""What a secret may hold, that a malformed one is never quoted, and when it is read."""
 
 import json
 import traceback
@@ -35,6 +32,7 @@ def test_key_is_the_bare_value_a_json_string_or_a_field_of_an_object(secret: str
     ("secret", "form"),
     # tests/e2e/test_cases.py has more of them.
     [
+        (b"hush", "it is binary"),
         (" \n", "it is empty"),
         ('{"api_key": " "}', "it is empty"),
         ('{"api_key": null}', "it is null"),
@@ -54,16 +52,33 @@ def test_secret_without_a_usable_key_is_refused_by_its_form_and_not_quoted(
     assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_last_good_key_is_used_while_the_secret_holds_none() -> None:
-    world: Any = World()
-    keys = ApiKeys(world, "arn", max_age_seconds=0)
-    world.secret = "x-APIKey: key-1"
+@pytest.fixture
+def secrets() -> Any:
+    """The fake of Secrets Manager."""
+    return World()
+
+
+def test_key_is_kept_until_it_is_old_or_refused(secrets: Any) -> None:
+    kept, aged = ApiKeys(secrets, "arn"), ApiKeys(secrets, "arn", max_age_seconds=0)
+    assert (kept.current(), aged.current()) == ("key-1", "key-1")
+
+    secrets.secret = "key-2"
+    assert (kept.current(), aged.current()) == ("key-1", "key-2")
+    assert (kept.replacement("key-1"), kept.current()) == ("key-2", "key-2")
+    assert kept.replacement("key-2") is None
+
+
+def test_last_good_key_is_used_while_the_secret_holds_none_or_cannot_be_read(secrets: Any) -> None:
+    keys = ApiKeys(secrets, "arn", max_age_seconds=0)
+    secrets.secret = "x-APIKey: key-1"
     with pytest.raises(KeyUnavailableError):
         keys.current()
 
-    world.secret = "key-1"
+    secrets.secret = "key-1"
     assert keys.current() == "key-1"
-    world.secret = ""
+    secrets.secret = ""
     assert keys.current() == "key-1"
-    world.secret = "key-2"
+    secrets.steps.fail("secret.read")
+    assert keys.current() == "key-1"
+    secrets.secret = "key-2"
     assert keys.current() == "key-2"

@@ -1,11 +1,15 @@
 """What a body may be: JSON, an event, a notification; and the shapes of other services."""
 
 import json
+from typing import Any
 
 import pytest
 
+from invitations.messages import RetryState
 from invitations.requests import Request
-from tests.unit.test_requests import EVENT, read, refusal_of, request_of
+from invitations.results import Source
+from tests.fakes import START
+from tests.unit.test_requests import BODY, EVENT, read, refusal_of, request_of
 
 NOTIFICATION = {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:111122223333:topic"}
 FOREIGN = "unsupported_shape"
@@ -20,19 +24,29 @@ def notification(text: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("body", "request_id", "source"),
+    ("body", "fields", "request_id", "source"),
     [
-        (EVENT, "e1", "eventbridge"),
-        (notification({"user_id": "u1"}), "m1", "sns"),
-        (notification(EVENT), "e1", "sns"),
-        (notification('\ufeff{"user_id": "u1"}'), "m1", "sns"),
+        (BODY, {}, "m1", "sqs"),
+        (BODY, {"source": Source.DIRECT}, "m1", "direct"),
+        (BODY, {"message_id": "i1"}, "i1", "sqs"),
+        (EVENT, {"message_id": "i1"}, "e1", "eventbridge"),
+        *[({**EVENT, "id": unusable}, {}, "m1", "eventbridge") for unusable in (" ", None, 7)],
+        (notification(BODY), {}, "m1", "sns"),
+        (notification(EVENT), {}, "e1", "sns"),
+        (notification('\ufeff{"user_id": "u1"}'), {}, "m1", "sns"),
         # An object that names a user is a request, whatever else it contains.
-        ({"user_id": "u1", "Type": "Notification", "Message": "{}"}, "m1", "sqs"),
-        ({"user_id": "u1", "Records": []}, "m1", "sqs"),
+        ({**BODY, "Type": "Notification", "Message": "{}"}, {}, "m1", "sqs"),
+        ({**BODY, "Records": []}, {}, "m1", "sqs"),
+        # What a redriven message and a deferred copy bring along.
+        (EVENT, {"request_id": "r0", "source": Source.SNS}, "r0", "sns"),
+        ({**BODY, "request_id": "r1"}, {"request_id": "r0"}, "r1", "sqs"),
+        (BODY, {"retry_state": RetryState("r9", Source.SWEEP, START)}, "r9", "sweep"),
     ],
 )
-def test_request_is_taken_out_of_its_envelopes(body: object, request_id: str, source: str) -> None:
-    request = request_of(body)
+def test_request_is_taken_out_of_its_envelopes_with_their_name_and_source(
+    body: object, fields: dict[str, Any], request_id: str, source: str
+) -> None:
+    request = request_of(body, **fields)
 
     assert (request.user_id, request.request_id, request.source) == ("u1", request_id, source)
 
@@ -79,17 +93,23 @@ def test_body_that_is_no_request_is_invalid_and_the_detail_says_what_to_send(
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("content", "reason"),
     [
-        ('{"user_id": 7}', "user_id_not_a_string"),
-        (json.dumps(event_with("text")), FOREIGN),
+        ({"user_id": 7}, "user_id_not_a_string"),
+        (event_with("text"), FOREIGN),
         ("[]", "not_an_object"),
     ],
 )
-def test_fault_inside_a_notification_has_source_sns(text: str, reason: str) -> None:
-    refusal = refusal_of(notification(text))
+def test_fault_inside_a_notification_has_source_sns(content: object, reason: str) -> None:
+    refusal = refusal_of(notification(content))
 
     assert (refusal.reason, refusal.source) == (reason, "sns")
+
+
+def test_invalid_body_has_the_name_and_the_source_of_its_message() -> None:
+    refusal = refusal_of("{", request_id="r0", source=Source.SNS)
+
+    assert (refusal.request_id, refusal.source) == ("r0", "sns")
 
 
 # Events
@@ -107,21 +127,9 @@ def test_user_id_path_finds_the_users_id_anywhere_in_an_event(detail: object, pa
     assert request_of(event_with(detail), path).user_id == "u7"
 
 
-@pytest.mark.parametrize("event_id", [" ", None, 7])
-def test_event_with_an_unusable_id_is_named_after_its_message(event_id: object) -> None:
-    assert request_of({**EVENT, "id": event_id}).request_id == "m1"
-    assert refusal_of({**EVENT, "id": event_id, "detail": {}}).request_id == "m1"
-
-
 @pytest.mark.parametrize(
     "path",
-    [
-        "detail.nothing",
-        "to_string(detail.none)",
-        "detail.user_id.deeper",
-        "detail.list[::0]",
-        "detail.text",
-    ],
+    ["detail.nothing", "to_string(detail.none)", "detail.list[::0]", "detail.text"],
 )
 def test_path_that_yields_nothing_is_a_missing_user_id(path: str) -> None:
     detail = {"user_id": "u1", "none": None, "list": [1], "text": "null"}

@@ -13,9 +13,8 @@ from invitations.sweeps.criteria import (
 )
 from invitations.sweeps.cursor import FoundUser
 from tests.fakes import START
-from tests.sweep_world import HOUR, LONG_AGO
+from tests.sweep_world import CRITERIA, HOUR, LONG_AGO
 
-DEFAULTS = Criteria(min_age_hours=72, max_invites=3, max_users=0)
 USER = FoundUser("u1", "invited", "PUBLISHER", created_at=LONG_AGO, org_id="1")
 
 
@@ -35,7 +34,7 @@ USER = FoundUser("u1", "invited", "PUBLISHER", created_at=LONG_AGO, org_id="1")
 )
 def test_verdict_depends_on_what_the_list_says(fields: dict[str, object], verdict: str) -> None:
     user = replace(USER, **fields)  # type: ignore[arg-type]  # as given
-    criteria = replace(DEFAULTS, roles=("PUBLISHER",))
+    criteria = replace(CRITERIA, roles=("PUBLISHER",))
 
     assert criteria.verdict(user, "1", UserRecord(), START) == verdict
 
@@ -56,7 +55,7 @@ def test_verdict_depends_on_what_was_or_may_have_been_sent(
 ) -> None:
     invited_at = () if latest is None else (latest,)
     record = UserRecord(sent_count=sent, maybe_sent_count=maybe_sent, invited_at=invited_at)
-    criteria = replace(DEFAULTS, first_invitation=first_invitation)
+    criteria = replace(CRITERIA, first_invitation=first_invitation)
 
     assert criteria.verdict(USER, None, record, START) == verdict
 
@@ -73,8 +72,8 @@ def test_sweep_request_overrides_the_criteria_that_it_names() -> None:
     }
 
     criteria = Criteria(0.5, 1, 10, ("PUBLISHER", "FRANCHISE_LEAD"), ("12", "org-7"), False)
-    assert read_sweep_request(event, DEFAULTS, START) == SweepRequest(criteria, START, dry_run=True)
-    assert read_sweep_request({}, DEFAULTS, START) == SweepRequest(DEFAULTS, START)
+    assert read_sweep_request(event, CRITERIA, START) == SweepRequest(criteria, START, dry_run=True)
+    assert read_sweep_request({}, CRITERIA, START) == SweepRequest(CRITERIA, START)
 
 
 @pytest.mark.parametrize(
@@ -90,4 +89,4 @@ def test_sweep_request_overrides_the_criteria_that_it_names() -> None:
 )
 def test_fault_of_a_sweep_request_is_named_with_its_field(field: str, value: object) -> None:
     with pytest.raises(InvalidSweepRequestError, match=f"{field} must be|unknown: '{field}'"):
-        read_sweep_request({field: value}, DEFAULTS, START)
+        read_sweep_request({field: value}, CRITERIA, START)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from invitations.limiter_state import LimiterState
-from invitations.messages import SweepCriteria
+from invitations.messages import RequestCriteria
 from invitations.outcomes import Answered
 from invitations.results import Source
 from tests.fakes import START, ExecutionDiedError
-from tests.sweep_world import BULK, HOUR, SweepWorld, people, user
+from tests.sweep_world import BULK, HOUR, SWEEPS, SweepWorld, people, user
 
 # Who is requested.
 
@@ -29,6 +29,11 @@ def test_sweep_requests_all_who_are_due_and_counts_the_others_with_the_reason() 
     assert (summary["found"], summary["due"], summary["queued"]) == (253, 250, 250)
     assert (summary["status"], summary["reason"]) == ("swept", "completed")
     assert summary["skipped"] == {"sso_only": 1, "created_recently": 1, "user_unreadable": 1}
+    # A request carries what must still hold.
+    message = world.on(BULK)[0]
+    assert json.loads(message.body)["correlation_id"] == summary["sweep_id"]
+    assert message.state.criteria == RequestCriteria(3, 72 * HOUR)
+    assert (message.state.source, message.state.asked_at) == (Source.SWEEP, START)
 
 
 def test_search_asks_for_the_invited_in_order_and_may_find_nobody() -> None:
@@ -50,19 +55,6 @@ def test_search_asks_for_the_invited_in_order_and_may_find_nobody() -> None:
     }
 
 
-def test_request_carries_what_must_still_hold() -> None:
-    world = SweepWorld(people(1))
-
-    summary = world.sweep_to_the_end()
-
-    (message,) = world.on(BULK)
-    state = message.state
-    assert (state.source, state.criteria) == (Source.SWEEP, SweepCriteria(3, 72 * HOUR))
-    assert state.asked_at == START
-    body = {"user_id": "user-00000", "correlation_id": summary["sweep_id"]}
-    assert json.loads(message.body) == body
-
-
 def test_summary_counts_users_by_their_invitations_and_unknown_roles() -> None:
     world = SweepWorld([*people(3), user("a", role="FRANCHISE_LEAD")])
     world.invited("user-00001", times=2)
@@ -72,10 +64,8 @@ def test_summary_counts_users_by_their_invitations_and_unknown_roles() -> None:
     named = world.sweep_to_the_end(roles=["FRANCHISE_LEAD", "NOBODY"])
 
     assert everybody["invitations"] == {"0": 3, "2": 1}
-    assert (everybody["never_invited_here"], everybody["started_at"]) == (
-        3,
-        "2027-01-18T09:00:00.000Z",
-    )
+    assert everybody["never_invited_here"] == 3
+    assert everybody["started_at"] == "2027-01-18T09:00:00.000Z"
     assert (everybody["due"], everybody["unknown_roles"]) == (4, {"FRANCHISE_LEAD": 1})
     assert (named["due"], named["unknown_roles"]) == (1, {"FRANCHISE_LEAD": 1, "NOBODY": 0})
 
@@ -189,6 +179,22 @@ def test_long_wait_for_a_token_is_spent_on_the_queue_for_each_page() -> None:
     assert len(world.partoo.searches) == 1
 
 
+def test_failed_page_of_an_execution_that_lost_its_lease_counts_as_a_delay() -> None:
+    world = SweepWorld(people(3))
+
+    def lose_lease() -> None:
+        world.partoo.after_search = lambda: None
+        world.clock.advance(121)
+        world.sweep()
+        world.steps.failures["queue"] = 1
+
+    world.partoo.after_search = lose_lease
+    world.sweep()
+
+    (waiting,) = world.on(SWEEPS)
+    assert json.loads(waiting.body)["delays"] == 1
+
+
 def test_sweep_of_an_execution_that_died_is_left_alone_for_its_lease_and_then_comes_first() -> None:
     world = SweepWorld(people(120))
     world.steps.until_death = 20
@@ -198,6 +204,6 @@ def test_sweep_of_an_execution_that_died_is_left_alone_for_its_lease_and_then_co
     waiting = world.sweep(roles=["ORG_ADMIN"])
     answer = world.resume_to_the_end()
 
-    assert (waiting["cause"], 50 < waiting["delay_seconds"] <= 62) == ("lease_taken", True)
+    assert (waiting["cause"], 110 < waiting["delay_seconds"] <= 122) == ("lease_taken", True)
     first, second = world.summaries
     assert (first["queued"], second["found"], answer) == (120, 0, second)

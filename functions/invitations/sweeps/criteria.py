@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from invitations.ledger import UserRecord
-from invitations.messages import SweepCriteria
+from invitations.messages import RequestCriteria
+from invitations.results import known_fields
 from invitations.sweeps.cursor import FoundUser
 
 # The vendor adds roles: one that is not known here is allowed, and listed in the summary.
@@ -43,9 +44,9 @@ class Criteria:
     """Whether sweeps may ask for users whom this stack has never invited."""
 
     @property
-    def of_requests(self) -> SweepCriteria:
+    def of_requests(self) -> RequestCriteria:
         """The criteria that a request must still meet when it is carried out."""
-        return SweepCriteria(self.max_invites, self.min_age_hours * 3600)
+        return RequestCriteria(self.max_invites, self.min_age_hours * 3600)
 
     def verdict(self, user: FoundUser, org_id: str | None, record: UserRecord, now: float) -> str:
         """Return `due`, or why the user is not."""
@@ -81,8 +82,9 @@ class SweepRequest:
 
     def to_json(self) -> str:
         """Write the request so that `read_sweep_request` reads it, whatever its defaults are."""
-        document = asdict(self)
-        return json.dumps(document | document.pop("criteria"))
+        document = {**vars(self.criteria), **vars(self)}
+        del document["criteria"]
+        return json.dumps(document)
 
 
 def read_sweep_request(event: Any, defaults: Criteria, now: float) -> SweepRequest:
@@ -101,9 +103,9 @@ def read_sweep_request(event: Any, defaults: Criteria, now: float) -> SweepReque
         is_allowed, what = _FIELDS[name]
         if not is_allowed(value):
             raise InvalidSweepRequestError(f"{name} must be {what}")
-        given[name] = tuple(dict.fromkeys(map(str, value))) if isinstance(value, list) else value
-    criteria = {each.name: given.pop(each.name) for each in fields(Criteria) if each.name in given}
-    return SweepRequest(**{"asked_at": now, **given, "criteria": replace(defaults, **criteria)})
+        given[name] = list(dict.fromkeys(map(str, value))) if isinstance(value, list) else value
+    criteria = replace(defaults, **known_fields(Criteria, given))
+    return replace(SweepRequest(criteria, now), **known_fields(SweepRequest, given))
 
 
 def _is_number(value: Any) -> bool:

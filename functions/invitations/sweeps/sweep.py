@@ -3,15 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from invitations.results import SCHEMA_VERSION, iso
+from invitations.results import SCHEMA_VERSION, iso, known_fields
 from invitations.sweeps.criteria import DUE, KNOWN_ROLES, Criteria, SweepRequest
 from invitations.sweeps.cursor import Cursor
-
-LEASE_SECONDS = 60.0
-"""How long other executions leave a sweep alone: longer than a page takes without trouble."""
 
 SWEPT, FAILED = "swept", "sweep_failed"
 
@@ -67,7 +64,6 @@ class Sweep:
     started_at: float
     organisations: tuple[Organisation, ...]
     cursor: Cursor = field(default_factory=Cursor)
-    lease_holder: str | None = None
     leased_until: float = 0.0
     ended_at: float | None = None
     """When the summary was published."""
@@ -91,23 +87,25 @@ class Sweep:
         failed = (each for each in self.organisations if each.status == FAILED)
         return next(failed, self.current)
 
-    def has_room(self, organisation: Organisation) -> bool:
-        """Return whether `max_users` allows one more, with this as the current organisation."""
-        due = organisation.due + sum(each.due for each in self.organisations[:-1])
+    @property
+    def has_room(self) -> bool:
+        """Whether `max_users` allows one more request."""
+        due = sum(each.due for each in self.organisations)
         return self.criteria.max_users == 0 or due < self.criteria.max_users
-
-    def leased(self, holder: str | None, until: float) -> "Sweep":
-        return replace(self, lease_holder=holder, leased_until=until)
 
     def answers(self, request: SweepRequest) -> bool:
         """Return whether the sweep succeeded, by the request's criteria, after it was asked for."""
         has_ended = self.ended_at is not None and self.ended_at > request.asked_at
         return has_ended and self.criteria == request.criteria and self.decisive.status == SWEPT
 
-    def with_page(self, organisation: Organisation, cursor: Cursor) -> "Sweep":
+    def with_current(self, organisation: Organisation) -> "Sweep":
+        return replace(self, organisations=(*self.organisations[:-1], organisation))
+
+    def with_page(self, cursor: Cursor) -> "Sweep":
         """Count one more page of the current organisation."""
-        after = replace(self, organisations=(*self.organisations[:-1], organisation), cursor=cursor)
-        if not self.has_room(organisation):
+        current = replace(self.current, pages=self.current.pages + 1)
+        after = replace(self.with_current(current), cursor=cursor)
+        if not after.has_room:
             return after.organisation_ended(SWEPT, "max_users_reached")
         return after.organisation_ended(SWEPT, "completed") if cursor.has_ended else after
 
@@ -118,10 +116,9 @@ class Sweep:
         ended = replace(
             self.current, status=status, reason=reason, detail=detail, http_status=http_status
         )
-        following = self.criteria.org_ids[len(self.organisations) :][:1]
-        if not self.has_room(ended):
-            following = ()
-        organisations = (*self.organisations[:-1], ended, *map(Organisation, following))
+        organisations = (*self.organisations[:-1], ended)
+        if self.has_room and len(organisations) < len(self.criteria.org_ids):
+            organisations += (Organisation(self.criteria.org_ids[len(organisations)]),)
         return replace(self, organisations=organisations, cursor=Cursor())
 
     def summary(self, now: float, *, dry_run: bool = False) -> dict[str, Any]:
@@ -156,20 +153,14 @@ class Sweep:
 
     @classmethod
     def from_json(cls, text: str) -> "Sweep":
-        """Read a stored sweep; fields that a newer version added are left out."""
-        stored = _known(cls, json.loads(text))
-        stored["criteria"] = Criteria(**_known(Criteria, stored["criteria"]))
-        stored["cursor"] = Cursor(**_known(Cursor, stored["cursor"]))
+        stored = known_fields(cls, json.loads(text))
+        stored["criteria"] = Criteria(**known_fields(Criteria, stored["criteria"]))
+        stored["cursor"] = Cursor(**known_fields(Cursor, stored["cursor"]))
         stored["organisations"] = tuple(
-            Organisation(**_known(Organisation, each)) for each in stored["organisations"]
+            Organisation(**known_fields(Organisation, each)) for each in stored["organisations"]
         )
         return cls(**stored)
 
 
 def _one_more(numbers: Mapping[str, int], name: str) -> Mapping[str, int]:
     return {**numbers, name: numbers.get(name, 0) + 1}
-
-
-def _known(cls: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
-    return {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}

@@ -18,7 +18,7 @@ from invitations.errors import DependencyUnavailableError, TableUnavailableError
 from invitations.ledger import Ledger
 from invitations.limited_call import LimitedCaller
 from invitations.limiter_state import Wait
-from invitations.messages import RetryState, delay_seconds
+from invitations.messages import MAX_DELAY_SECONDS, RetryState, backoff_seconds, delay_seconds
 from invitations.observability import count, count_by, log_dependency, logger
 from invitations.outcomes import Answered
 from invitations.partoo import PartooApi
@@ -26,18 +26,20 @@ from invitations.queues import MessageQueue
 from invitations.results import Source, Status, derived_request_id
 from invitations.sweeps.criteria import DUE, SweepRequest
 from invitations.sweeps.cursor import Cursor, FoundUser, UnreadableAnswerError, read_listing
-from invitations.sweeps.store import SweepStore
-from invitations.sweeps.sweep import FAILED, LEASE_SECONDS, Sweep
-from invitations.table import Item
+from invitations.sweeps.sweep import FAILED, Sweep
+from invitations.table import ConflictError, Item, Key, Table
 from invitations.topic import ResultTopic
 
-# With backoff between them, more than an hour.
+# With backoff between them, 48 to 96 minutes; three more take 22 to 45.
 _MAX_DELAYS, _MORE_DELAYS = 12, 3
-_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 5.0, 900.0
 _SHOWN_USERS = 100
+# Longer than a page takes without trouble.
+_LEASE_SECONDS = 120.0
 
 _REFUSED = "The API refused the search; check that the key may list the organisation's users."
 _DELAYED = f"The sweep was rescheduled {_MAX_DELAYS} times without a page being read."
+
+_KEY: Key = ("SWEEP", "SWEEP")
 
 Answer = Mapping[str, Any]
 """What an invocation is answered: a summary, or that the sweep was rescheduled."""
@@ -59,7 +61,7 @@ class Sweeper:
     caller: LimitedCaller
     api: PartooApi
     ledger: Ledger
-    store: SweepStore
+    table: Table
     bulk_queue: MessageQueue
     sweep_queue: MessageQueue
     topic: ResultTopic
@@ -72,21 +74,23 @@ class Sweeper:
 
         Raises DependencyUnavailableError when it can neither continue nor be rescheduled.
         """
-        holder = self.new_id()
         while True:
-            (sweep, item), now = self.store.read(), self.clock()
+            item, now = self.table.read([_KEY])[0], self.clock()
+            sweep = Sweep.from_json(item["sweep"]) if item else None
             if sweep is not None and sweep.answers(request):
                 return sweep.summary(sweep.ended_at or now)
             if sweep is None or sweep.ended_at is not None:
                 sweep = Sweep.begin(self.new_id(), request.criteria, now)
-            elif now < sweep.leased_until and sweep.lease_holder != holder:
+            elif now < sweep.leased_until:
                 delay = _DelayedError("lease_taken", sweep.leased_until + 1)
                 return self._reschedule(request, delay, None)
-            sweep = sweep.leased(holder, now + LEASE_SECONDS)
-            leased = self.store.write(sweep, item)
-            if leased is None:
-                continue
-            answer = self._carry_on(sweep, leased, request, deadline)
+            try:
+                item = self._write(sweep, item)
+                answer = self._carry_on(sweep, item, request, deadline)
+            except ConflictError:
+                # Another execution took the lease, now or while this one was too slow.
+                delay = _DelayedError("lease_taken", self.clock() + _LEASE_SECONDS)
+                return self._reschedule(request, delay, None)
             # A sweep by other criteria that was left undone comes first.
             if sweep.criteria == request.criteria or answer["status"] == "rescheduled":
                 return answer
@@ -107,6 +111,7 @@ class Sweeper:
         return sweep.summary(self.clock(), dry_run=True) | {"dry_run": True, "users": users}
 
     def _carry_on(self, sweep: Sweep, item: Item, request: SweepRequest, deadline: float) -> Answer:
+        """Read page after page; raises ConflictError when another execution took the lease."""
         while not sweep.is_over:
             try:
                 after, verdicts = self._read_page(sweep, request, deadline)
@@ -117,22 +122,21 @@ class Sweeper:
                     log_dependency({"sweep_id": sweep.sweep_id}, error)
                     error = _DelayedError(error.cause, self.clock())
                 if request.delays < _MAX_DELAYS:
-                    with suppress(TableUnavailableError):
+                    with suppress(TableUnavailableError, ConflictError):
                         # Or other executions wait for the lease's end.
-                        self.store.write(sweep.leased(None, 0), item)
+                        self._write(sweep, item, lease_seconds=0)
                     request = replace(request, delays=request.delays + 1)
                     return self._reschedule(request, error, sweep.sweep_id)
                 after = sweep.organisation_ended(FAILED, error.cause, _DELAYED)
                 # The next organisation gets a few of its own.
                 request = replace(request, delays=_MAX_DELAYS - _MORE_DELAYS)
-            after = after.leased(sweep.lease_holder, self.clock() + LEASE_SECONDS)
-            checkpoint = self.store.write(after, item)
-            if checkpoint is None:
-                # This execution was so slow that another one took the lease.
-                delay = _DelayedError("lease_taken", self.clock() + LEASE_SECONDS)
-                return self._reschedule(request, delay, sweep.sweep_id)
-            sweep, item = after, checkpoint
+            sweep, item = after, self._write(after, item)
         return self._end(sweep, item)
+
+    def _write(self, sweep: Sweep, item: Item, lease_seconds: float = _LEASE_SECONDS) -> Item:
+        """Replace the item that was read; raises ConflictError if it has changed since."""
+        leased = replace(sweep, leased_until=self.clock() + lease_seconds)
+        return self.table.write(_KEY, {"sweep": leased.to_json()}, item)
 
     def _read_page(
         self, sweep: Sweep, request: SweepRequest, deadline: float
@@ -182,25 +186,22 @@ class Sweeper:
     def _judge(
         self, sweep: Sweep, users: Sequence[FoundUser], cursor: Cursor
     ) -> tuple[Sweep, Verdicts]:
-        pairs = [
-            (user.user_id or "", derived_request_id(sweep.sweep_id, user.user_id)) for user in users
-        ]
-        organisation = replace(sweep.current, pages=sweep.current.pages + 1)
+        request_ids = [derived_request_id(sweep.sweep_id, user.user_id) for user in users]
+        user_ids = [user.user_id or "" for user in users]
+        known = self.ledger.read_many(list(zip(user_ids, request_ids, strict=True)))
         verdicts = Verdicts()
-        for user, (_, request_id), seen in zip(
-            users, pairs, self.ledger.read_many(pairs), strict=True
-        ):
-            if not sweep.has_room(organisation):
+        for user, request_id, seen in zip(users, request_ids, known, strict=True):
+            if not sweep.has_room:
                 break
             record = seen.user.with_open_claim_counted()
-            verdict = sweep.criteria.verdict(user, organisation.org_id, record, self.clock())
+            verdict = sweep.criteria.verdict(user, sweep.current.org_id, record, self.clock())
             if seen.stored is not None or seen.user.has_claim_of(request_id):
                 # Requested by an execution that died before it wrote this page's checkpoint.
                 verdict = DUE
             invitations = record.sent_count + record.maybe_sent_count
-            organisation = organisation.with_user(verdict, user.role, invitations)
+            sweep = sweep.with_current(sweep.current.with_user(verdict, user.role, invitations))
             verdicts.append((user, verdict))
-        return sweep.with_page(organisation, cursor), verdicts
+        return sweep.with_page(cursor), verdicts
 
     def _request_invitations(self, sweep: Sweep, verdicts: Verdicts) -> None:
         requests = []
@@ -209,7 +210,7 @@ class Sweeper:
                 state = RetryState(
                     derived_request_id(sweep.sweep_id, user.user_id),
                     Source.SWEEP,
-                    # However often the page is read: what is asked for later would be a redrive.
+                    # The same for each reading of the page, or the requests would look redriven.
                     asked_at=sweep.started_at,
                     criteria=sweep.criteria.of_requests,
                 )
@@ -222,7 +223,7 @@ class Sweeper:
         now = self.clock()
         summary = sweep.summary(now)
         self.topic.publish_summary(summary)
-        self.store.write(replace(sweep, ended_at=now), item)
+        self._write(replace(sweep, ended_at=now), item)
         has_failed = summary["status"] == FAILED
         (logger.error if has_failed else logger.info)("sweep ended", extra=summary)
         count("SweepsEnded")
@@ -240,9 +241,8 @@ class Sweeper:
     def _reschedule(
         self, request: SweepRequest, delay: _DelayedError, sweep_id: str | None
     ) -> Answer:
-        ceiling = min(_BACKOFF_SECONDS * 2.0**request.delays, _MAX_BACKOFF_SECONDS)
-        wait_seconds = max(delay.until - self.clock(), ceiling * self.rng.uniform(0.5, 1))
-        seconds = delay_seconds(wait_seconds, self.rng)
+        backoff = backoff_seconds(request.delays, MAX_DELAY_SECONDS, self.rng)
+        seconds = delay_seconds(max(delay.until - self.clock(), backoff), self.rng)
         waiting = replace(request, has_appointment=delay.has_appointment)
         self.sweep_queue.send_text(waiting.to_json(), seconds)
         rescheduled = {"sweep_id": sweep_id, "cause": delay.cause, "delay_seconds": seconds}

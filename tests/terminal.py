@@ -1,4 +1,4 @@
-"""Runs a command in a pseudo-terminal, for pictures and tests."""
+"""Runs a command in a pseudo-terminal."""
 
 import codecs
 import os
@@ -13,31 +13,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from local.errors import CommandError
-
 _POLL_SECONDS = 0.05
-_SIZE = ("COLUMNS", "LINES")
-_TOKEN = re.compile(r"\x1b\[(?P<number>\d*)(?P<code>[AK])|\x1b\[\?25[lh]|\r|\n")
+# So wide that no line is broken.
+_ROWS, _COLUMNS = 50, 220
+_CONTROLS = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\r")
 
 
 class Terminal:
     """A running command, and what it has printed."""
 
     def __init__(
-        self, command: Sequence[str], *, directory: Path, environment: Mapping[str, str], size: str
+        self, command: Sequence[str], *, directory: Path, environment: Mapping[str, str]
     ) -> None:
-        """Start a command; `size` is COLUMNSxROWS."""
-        columns, rows = map(int, size.split("x"))
-        self.printed = ""
+        self._printed = ""
         self._open = True
         self._master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (rows, columns))
-        # These would hide the terminal's own size.
-        inherited = {name: value for name, value in environment.items() if name not in _SIZE}
+        termios.tcsetwinsize(slave, (_ROWS, _COLUMNS))
         self.process = subprocess.Popen(
             command,
             cwd=directory,
-            env={**inherited, "TERM": "xterm-256color"},
+            env={**environment, "TERM": "xterm-256color"},
             # It must be the controlling one, whose Ctrl-C and end send signals.
             preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509
         )
@@ -45,40 +40,20 @@ class Terminal:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def wait_for(self, pattern: str, seconds: float = 120.0) -> re.Match[str]:
-        """Wait until the screen shows a pattern; raises CommandError.
+    @property
+    def printed(self) -> str:
+        """All that the command has printed, without colours."""
+        return _CONTROLS.sub("", self._printed)
 
-        It raises after `seconds`, or when the command has ended.
-        """
+    def wait_for(self, pattern: str, seconds: float = 120.0) -> re.Match[str]:
+        """Wait until the command has printed a pattern; fails after `seconds` or at its end."""
         deadline = time.monotonic() + seconds
         while True:
             is_last = time.monotonic() > deadline or not self._reader.is_alive()
-            if found := re.search(pattern, self.text(), re.MULTILINE):
+            if found := re.search(pattern, self.printed, re.MULTILINE):
                 return found
-            if is_last:
-                raise CommandError(f"There is no {pattern} in\n{self.text()}")
+            assert not is_last, f"There is no {pattern} in\n{self.printed}"
             time.sleep(_POLL_SECONDS)
-
-    def screen(self) -> str:
-        """Return what the terminal shows, lines above its top included, with colours."""
-        lines, row = [""], 0
-        position = 0
-        for token in _TOKEN.finditer(self.printed):
-            lines[row] += self.printed[position : token.start()]
-            position = token.end()
-            if token[0] == "\n":
-                row += 1
-                lines += [""] * (row == len(lines))
-            elif token["code"] == "A":
-                row -= int(token["number"] or 1)
-            elif token["code"] == "K":
-                lines[row] = ""
-        lines[row] += self.printed[position:]
-        return "\n".join(lines)
-
-    def text(self) -> str:
-        """Return what the terminal shows without colours."""
-        return re.sub(r"\x1b\[[\d;]*m", "", self.screen())
 
     def interrupt(self) -> None:
         """Press Ctrl-C unless the command has ended."""
@@ -105,19 +80,15 @@ class Terminal:
         with suppress(OSError):
             while self._open:
                 if select.select([self._master], [], [], _POLL_SECONDS)[0]:
-                    self.printed += decoder.decode(os.read(self._master, 65_536))
+                    self._printed += decoder.decode(os.read(self._master, 65_536))
 
 
 @contextmanager
 def running_terminal(
-    command: Sequence[str],
-    *,
-    directory: Path,
-    environment: Mapping[str, str],
-    size: str = "110x40",
+    command: Sequence[str], *, directory: Path, environment: Mapping[str, str]
 ) -> Iterator[Terminal]:
     """Run a command for the length of the block, and press Ctrl-C at its end."""
-    terminal = Terminal(command, directory=directory, environment=environment, size=size)
+    terminal = Terminal(command, directory=directory, environment=environment)
     try:
         yield terminal
     finally:
