@@ -201,8 +201,8 @@ def _count(stage: Stage, name: str, kind: Kind, size: int) -> Units:
     """Count what warm batches ask; raises RuntimeError if their deliveries were of another kind."""
     state = None
     if kind is Kind.HOP:
-        waiting = {"request_id": "r", "source": "sqs", "asked_at": 0, "wait_until": 2**32}
-        state = json.dumps({**waiting, "cause": "quota", "has_appointment": True})
+        waiting = {"asked_at": 0, "wait_until": 2**32, "cause": "quota", "has_appointment": True}
+        state = json.dumps(waiting)
     users = [stage.fresh_users(each) for each in (_BATCH, *[size] * _SAMPLES)]
     events = [stage.event(name, each, retry_state=state) for each in users]
     # The first batch opens connections, reads the key, and takes the one token of a quota of 1.

@@ -24,7 +24,9 @@ class Watch:
         """Print what happened since the last look."""
         for line in self._lines():
             if step := _step(line):
-                request = line.get("request_id") or "", line.get("user_id") or ""
+                # All requests wait, not the one whose call found that out.
+                named = {} if step[0] in ("paused", "resumed") else line
+                request = named.get("request_id") or "", named.get("user_id") or ""
                 print_row(self._console, _WIDTHS, _time(line["timestamp"]), *step, *request)
 
     def _lines(self) -> Iterator[Mapping[str, Any]]:
@@ -44,7 +46,7 @@ def _step(line: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the step that a line of the log tells of, and its reason; None for other lines."""
     match line.get("message"):
         case "call failed":
-            return "answered", str(line.get("http_status", "not at all"))
+            return "answered", line["answer"] if line["answer"].isdigit() else "not at all"
         case "request deferred":
             return "deferred", f"{line['cause']}, {line['delay_seconds']} s"
         case "result published":

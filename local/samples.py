@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jmespath
 
-from invitations.messages import Message
-from invitations.requests import InvalidRequestError, Order, read_message
+from invitations.messages import Message, RetryState
+from invitations.requests import Order, read_message
 from invitations.results import Source
 from local.aws import REPOSITORY
 from local.errors import CommandError
@@ -38,15 +38,11 @@ def users_by_request(body: str, message_id: str = "") -> dict[str, str]:
 
     An order has a request for each of its users. An invalid request has no user.
     """
-    message = Message(message_id, body, Source.SQS, sent_at=0, received_at=0)
-    try:
-        found = read_message(message, _USER_ID_PATH)
-    except InvalidRequestError as error:
-        return {error.request_id: ""}
+    found = read_message(Message(message_id, body, Source.SQS, RetryState(0)), _USER_ID_PATH)
     if isinstance(found, Order):
-        requests = found.requests()
-        return {state.request_id: str(json.loads(text)["user_id"]) for text, state in requests}
-    return {found.request_id: found.user_id}
+        messages = found.messages()
+        return {each.request_id: str(json.loads(each.body)["user_id"]) for each in messages}
+    return {found.request_id: found.user_id or ""}
 
 
 def known_users(samples: list[Sample]) -> set[str]:

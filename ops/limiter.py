@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _KEY = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 # The year 3000.
 _NEVER = "32503680000"
-# The circuit breaker is open until a call succeeds, also after `paused_until`.
+# The circuit breaker is open until a call gets an answer, also after `paused_until`.
 _BREAKER = ("outage", "key_refused")
 
 
@@ -57,8 +57,8 @@ def resume(client: "DynamoDBClient", table_name: str, now: float) -> bool:
             TableName=table_name,
             Key=_KEY,
             UpdateExpression=(
-                "SET paused_until = :now, failures = :zero, event_line_at = :zero, "
-                "bulk_line_at = :zero, revision = :revision REMOVE pause_reason, probe_until"
+                "SET paused_until = :now, failures = :zero, revision = :revision "
+                "REMOVE pause_reason, probe_until, line_at"
             ),
             ConditionExpression="pause_reason = :operator",
             ExpressionAttributeValues=_values(now=f"{now:.3f}", zero="0"),

@@ -61,7 +61,7 @@ def read_user(client: "DynamoDBClient", table_name: str, user_id: str) -> KnownU
     )
     # The result of the claim's request has ended the claim; the USER item does not say so.
     for stored in ended:
-        record = record.with_result(stored)
+        record = record.ended(stored.claim_id, stored.claim_end)
     return KnownUser(record, [each.result for each in ended])
 
 

@@ -19,14 +19,12 @@ from botocore.exceptions import ClientError
 from invitations.api_key import ApiKeys
 from invitations.calls import ApiCalls
 from invitations.errors import TableUnavailableError
-from invitations.exits import Exits
 from invitations.ledger import Ledger
 from invitations.messages import Message, RetryState
 from invitations.partoo import PartooApi
 from invitations.policy import Policy
-from invitations.queues import MessageQueue
+from invitations.queues import MessageQueue, message_of
 from invitations.rate_limiter import RateLimiter
-from invitations.records import message_of
 from invitations.reinvite import Reinviter
 from invitations.requests import Request
 from invitations.results import Result, Source
@@ -239,7 +237,6 @@ class Outside:
         settings: Settings,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        new_id: Callable[[], str],
         seed: int = 0,
     ) -> Reinviter:
         """The real parts of one container over the fakes."""
@@ -250,36 +247,30 @@ class Outside:
         )
         return Reinviter(
             ledger=ledger,
-            calls=ApiCalls(limiter, ApiKeys(client, "secret"), clock),
+            calls=ApiCalls(limiter, ApiKeys(client, "secret"), CALL_BUDGET_SECONDS, clock, sleep),
             api=api,
-            exits=Exits(
-                ledger=ledger,
-                topic=ResultTopic(client, "results"),
-                retry_queue=self.queue("retry"),
-                bulk_queue=self.queue("bulk"),
-                dead_letter_queue=self.queue("dead"),
-                clock=clock,
-                rng=random.Random(seed),
-            ),
+            topic=ResultTopic(client, "results"),
+            retry_queue=self.queue("retry"),
+            bulk_queue=self.queue("bulk"),
+            dead_letter_queue=self.queue("dead"),
             policy=Policy(
                 window_seconds=settings.window_seconds,
                 max_attempts=settings.max_attempts,
                 user_daily_limit=settings.user_daily_limit,
                 user_id_path=jmespath.compile("detail.user_id"),
-                call_budget_seconds=CALL_BUDGET_SECONDS,
             ),
             clock=clock,
-            new_id=new_id,
+            rng=random.Random(seed),
         )
 
 
 def a_request(
     request_id: str = "r1",
     user_id: str = "u1",
-    source: str = Source.SQS,
+    source: Source = Source.SQS,
     state: RetryState | None = None,
     **fields: Any,
 ) -> Request:
     """A request, asked for when every fake clock begins."""
-    message = Message("m1", "{}", Source.SQS, sent_at=START, received_at=START)
-    return Request(message, state or RetryState(request_id, source, START), user_id, **fields)
+    message = Message("m1", "{}", source, state or RetryState(START), request_id)
+    return Request(message, user_id, **fields)

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Sequence
 from itertools import count
 
-from invitations.table import ConflictError, Item, Key
+from invitations.table import ConflictError, Item, Key, Table
 
 
-class InMemoryTable:
+class InMemoryTable(Table):
     """One lock in place of conditions. The contract suite holds it against the real adapter."""
 
     def __init__(self) -> None:

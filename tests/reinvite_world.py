@@ -10,11 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 
 from invitations.ledger import Ledger, UserRecord
 from invitations.messages import Deferred, RetryState
-from invitations.outcomes import Answered, NotSent, Response, Unknown
+from invitations.outcomes import Cause, Outcome, judge
 from invitations.partoo import PartooApi
 from invitations.reinvite import Execution
 from invitations.results import Result
@@ -89,20 +88,20 @@ class ScriptedSteps:
             action()
 
 
-Script = Callable[[float], Response]
+Script = Callable[[float], Outcome]
 """A scripted response, given the moment at which the call ends."""
 
 
 def answers(http_status: int, retry_after: str | None = None) -> Script:
-    return lambda ended_at: Answered(http_status, ended_at, retry_after)
+    return lambda ended_at: judge(http_status, ended_at, retry_after)
 
 
 def not_sent() -> Script:
-    return lambda _: NotSent("connection refused")
+    return lambda _: Outcome(cause=Cause.CONNECTION_FAILED)
 
 
 def no_answer() -> Script:
-    return lambda ended_at: Unknown("read timed out", gave_up_at=ended_at)
+    return lambda ended_at: Outcome(cause=Cause.NO_ANSWER, emailed_at=ended_at)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class ScriptedApi(PartooApi):
         """Set the responses to the user's next calls."""
         self._scripts[user_id].extend(scripts)
 
-    def invite(self, user_id: str, api_key: str) -> Response:
+    def invite(self, user_id: str, api_key: str) -> Outcome:
         with step(self._steps, "api.invite", ExecutionDiedError()):
             script = self._scripts[user_id]
             response = script.popleft() if script else answers(200)
@@ -141,13 +140,8 @@ class World(Outside):
         self.clock, self.steps = Clock(), ScriptedSteps()
         super().__init__(self.steps, self.clock)
         self.api = ScriptedApi(self.steps, self.clock)
-        claims = count(1)
         self.reinviter = self.make_reinviter(
-            self.api,
-            settings or Settings(),
-            self.clock,
-            self.clock.advance,
-            lambda: f"claim-{next(claims)}",
+            self.api, settings or Settings(), self.clock, self.clock.advance
         )
 
     def publish(self, text: str) -> None:
@@ -176,9 +170,10 @@ class World(Outside):
         """A new message on the request queue."""
         return StoredMessage("requests", message_id, body, sent_at=self.clock())
 
-    def bulk_message(self, state: RetryState) -> StoredMessage:
+    def bulk_message(self, state: RetryState, request_id: str = "r1") -> StoredMessage:
         """A deferred request or a sweep's, on the bulk queue."""
-        attributes = {"retry_state": text_attribute(state.to_json())}
+        texts = {"retry_state": state.to_json(), "request_id": request_id, "source": "sqs"}
+        attributes = {name: text_attribute(text) for name, text in texts.items()}
         return replace(self.message(), queue="bulk", attributes=attributes)
 
     def ask(

@@ -6,20 +6,19 @@ The limiter, the ledger, the queues' senders and the function that invites are t
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from invitations.limited_call import LimitedCaller
 from invitations.messages import ClaimEnd
-from invitations.outcomes import Answered, Response
+from invitations.outcomes import Outcome, judge
 from invitations.partoo import PartooApi
 from invitations.reinvite import Execution
-from invitations.sweeps.criteria import Criteria, SweepRequest, read_sweep_request
+from invitations.sweeps.criteria import Criteria, read_sweep_request
 from invitations.sweeps.sweeper import Answer, Sweeper
 from tests.documents import schema
 from tests.fakes import (
-    CALL_BUDGET_SECONDS,
     EXECUTION_SECONDS,
     START,
     ExecutionDiedError,
@@ -84,7 +83,7 @@ class FakePartoo(PartooApi):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.users: dict[str, dict[str, Any]] = {}
-        self.answers: list[Response] = []
+        self.answers: list[Outcome] = []
         """Of the next calls, before any other."""
         self.distort: Callable[[dict[str, str], dict[str, Any]], dict[str, Any]] = (
             lambda _, document: document
@@ -98,7 +97,7 @@ class FakePartoo(PartooApi):
     def add(self, users: Iterable[dict[str, Any]]) -> None:
         self.users |= {each["id"]: each for each in users}
 
-    def search(self, query: dict[str, str], api_key: str) -> Response:
+    def search(self, query: dict[str, str], api_key: str) -> Outcome:
         self.searches.append((self.clock(), query))
         self.clock.advance(0.3)
         if self.answers:
@@ -120,13 +119,13 @@ class FakePartoo(PartooApi):
         self.after_search()
         return self._answer(200, json.dumps(document))
 
-    def invite(self, user_id: str, api_key: str) -> Response:
+    def invite(self, user_id: str, api_key: str) -> Outcome:
         self.invitations.append((self.clock(), user_id))
         self.clock.advance(0.2)
         return self._answer(200)
 
-    def _answer(self, status: int, body: str = "") -> Response:
-        return Answered(status, self.clock(), body=body)
+    def _answer(self, status: int, body: str = "") -> Outcome:
+        return replace(judge(status, self.clock()), body=body)
 
 
 def _is_found(each: dict[str, Any], query: dict[str, str]) -> bool:
@@ -154,16 +153,15 @@ class SweepWorld(Outside):
         self.new_id: Callable[[], str] = lambda: f"id-{next(numbers)}"
         settings = Settings(requests_per_minute=requests_per_minute)
         clock, wait = self.clock, self.clock.advance
-        self.reinviter = self.make_reinviter(self.partoo, settings, clock, wait, self.new_id)
-        calls, exits = self.reinviter.calls, self.reinviter.exits
+        self.reinviter = self.make_reinviter(self.partoo, settings, clock, wait)
         self.sweeper = Sweeper(
-            caller=LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, wait),
+            calls=self.reinviter.calls,
             api=self.partoo,
             ledger=self.reinviter.ledger,
             table=self.table,
-            bulk_queue=exits.bulk_queue,
+            bulk_queue=self.reinviter.bulk_queue,
             sweep_queue=self.queue(SWEEPS),
-            topic=exits.topic,
+            topic=self.reinviter.topic,
             clock=clock,
             new_id=self.new_id,
             rng=random.Random(0),
@@ -181,17 +179,18 @@ class SweepWorld(Outside):
 
     def sweep(self, **criteria: Any) -> Answer:
         """One execution, started by the schedule."""
-        return self.execute(read_sweep_request(criteria, CRITERIA, self.clock()))
+        return self.execute(criteria)
 
-    def execute(self, request: SweepRequest) -> Answer:
-        carry_on = self.sweeper.preview if request.dry_run else self.sweeper.sweep
-        return carry_on(request, self.clock() + 300)
+    def execute(self, event: Mapping[str, Any]) -> Answer:
+        criteria, deadline = read_sweep_request(event, CRITERIA), self.clock() + 300
+        if event.get("dry_run"):
+            return self.sweeper.preview(criteria, deadline)
+        return self.sweeper.sweep(criteria, event.get("asked_at", self.clock()), deadline)
 
     def resume(self) -> Answer:
         """Wait for the next rescheduled sweep, and carry it on."""
         self.resumed += 1
-        document = json.loads(self.receive(SWEEPS).body)
-        return self.execute(read_sweep_request(document, CRITERIA, self.clock()))
+        return self.execute(json.loads(self.receive(SWEEPS).body))
 
     def sweep_to_the_end(self, **criteria: Any) -> Answer:
         return self.resume_to_the_end(self.sweep(**criteria))
@@ -229,7 +228,6 @@ class SweepWorld(Outside):
         """Note invitations by whatever trigger, made now."""
         ledger, now = self.reinviter.ledger, self.clock()
         for _ in range(times):
-            claim_id = self.new_id()
             user = ledger.read(user_id, "an event's").user
-            claimed = ledger.claim(user_id, user.claimed("an event's", claim_id, now, now))
-            ledger.end_claim(user_id, claim_id, claimed, ClaimEnd(invited_at=now, sent=True))
+            claim_id = ledger.claim(user_id, user, "an event's", now)
+            ledger.end_claim(user_id, claim_id, ClaimEnd(invited_at=now, sent=True))

@@ -7,14 +7,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invitations.dependencies import shared_dependencies
-from invitations.key_check import KeyCheck
-from invitations.limited_call import LimitedCaller
+from invitations.dependencies import Dependencies
+from invitations.key_check import check_key
 from invitations.observability import logger, metrics, traced
-
-# A check right after a rotation must not use the key of the check before it.
-shared = shared_dependencies(key_max_age_seconds=0)
-key_check = KeyCheck(LimitedCaller(shared.calls, shared.call_budget_seconds), shared.api)
 
 
 @logger.inject_lambda_context
@@ -22,5 +17,7 @@ key_check = KeyCheck(LimitedCaller(shared.calls, shared.call_budget_seconds), sh
 @traced
 def handler(_event: Any, context: LambdaContext) -> Mapping[str, Any]:
     """Answer with what is known of the key's expiry."""
+    # New objects read the secret anew: the key may have been replaced since the last check.
+    shared = Dependencies()
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
-    return asdict(key_check.check(deadline))
+    return asdict(check_key(shared.calls, shared.api, deadline))

@@ -8,7 +8,6 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from invitations.errors import KeyUnavailableError
-from invitations.shapes import kind_of
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -26,15 +25,9 @@ class ApiKeys:
     No error quotes the secret's value, not even a malformed one.
     """
 
-    def __init__(
-        self,
-        client: "SecretsManagerClient",
-        secret_arn: str,
-        max_age_seconds: int = MAX_AGE_SECONDS,
-    ) -> None:
+    def __init__(self, client: "SecretsManagerClient", secret_arn: str) -> None:
         self._provider = SecretsProvider(boto3_client=client)
         self._secret_arn = secret_arn
-        self._max_age_seconds = max_age_seconds
         self._last_good: str | None = None
 
     def current(self) -> str:
@@ -47,18 +40,15 @@ class ApiKeys:
                 raise
             return self._last_good
 
-    def replacement(self, refused: str) -> str | None:
-        """Read the secret afresh; return its key if it is not the one that the API refused."""
+    def is_replaced(self, refused: str) -> bool:
+        """Read the secret afresh; return whether it has another key than the API refused."""
         # Another thread may have read it since the refused call began.
-        fresh = self._last_good
-        if fresh in (None, refused):
-            fresh = self._read(force=True)
-        return None if fresh == refused else fresh
+        return self._last_good not in (None, refused) or self._read(force=True) != refused
 
     def _read(self, *, force: bool) -> str:
         try:
             secret = self._provider.get(
-                self._secret_arn, max_age=self._max_age_seconds, force_fetch=force
+                self._secret_arn, max_age=MAX_AGE_SECONDS, force_fetch=force
             )
         except GetParameterError as error:
             raise KeyUnavailableError(f"the secret cannot be read: {error}") from error
@@ -72,33 +62,24 @@ def parse_api_key(secret: object) -> str:
     Raises KeyUnavailableError, which says what form the value has, when it holds no key that can
     stand in a header.
     """
-    text = secret.removeprefix("\ufeff").strip() if isinstance(secret, str) else secret
-    key: object = text
-    if isinstance(text, str) and text[:1] in ("{", "[", '"'):
+    text = secret.removeprefix("\ufeff").strip() if isinstance(secret, str) else ""
+    form = "a text with a character that no key has" if text else "nothing, or something binary"
+    if text.startswith(("{", "[", '"')):
         try:
-            key = json.loads(text)
+            document = json.loads(text)
         except (ValueError, RecursionError):
-            # Chained, the error would quote the document.
-            raise _no_key("it begins like JSON, but is not valid JSON") from None
-        if isinstance(key, dict):
-            if "api_key" not in key:
-                raise _no_key("it is an object without api_key")
-            key = key["api_key"]
-    elif isinstance(text, str) and _NAME_AND_VALUE.match(text):
+            document = None
+        key = document.get("api_key") if isinstance(document, dict) else document
+        if not isinstance(key, str):
+            key, form = "", "JSON that is invalid or has no string in api_key"
+        text = key.strip()
+    elif _NAME_AND_VALUE.match(text):
         # A key of this form can be put in JSON.
-        raise _no_key("it is a line with a name and a value; put in the value alone")
-    if isinstance(key, bytes):
-        raise _no_key("it is binary; put in a text")
-    if not isinstance(key, str):
-        raise _no_key(f"it is {kind_of(key)}, not a string or an object with api_key")
-    key = key.strip()
-    if not key:
-        raise _no_key("it is empty")
-    # http.client would refuse such a header with an error that quotes it.
-    if not re.fullmatch(r"[!-~]+", key) or set(key) & set("\"'\\"):
-        raise _no_key("it contains a character that no key has, such as a quote or a space")
-    return key
-
-
-def _no_key(form: str) -> KeyUnavailableError:
-    return KeyUnavailableError(f"the secret holds no key: {form}")
+        text, form = "", "a line with a name and a value"
+    # http.client would refuse another header with an error that quotes it.
+    if not re.fullmatch(r"[!-~]+", text) or set(text) & set("\"'\\"):
+        raise KeyUnavailableError(
+            f"the secret holds no key but {form}; put in the key alone, or in api_key of a JSON "
+            "object"
+        )
+    return text

@@ -6,23 +6,21 @@ its parameters have the bounds and patterns of the values.
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import jmespath
 from botocore.config import Config
 
-from invitations.api_key import MAX_AGE_SECONDS, ApiKeys
+from invitations.api_key import ApiKeys
 from invitations.calls import ApiCalls
-from invitations.exits import Exits
 from invitations.ledger import Ledger
-from invitations.partoo import CONNECTIONS, PartooApi
+from invitations.partoo import THREADS, PartooApi
 from invitations.policy import Policy
 from invitations.queues import MessageQueue
 from invitations.rate_limiter import RateLimiter
 from invitations.reinvite import Reinviter
-from invitations.table import DynamoDbTable, Table
+from invitations.table import Table
 from invitations.topic import ResultTopic
 
 SDK_CONFIG = Config(
@@ -30,65 +28,46 @@ SDK_CONFIG = Config(
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=CONNECTIONS,
+    max_pool_connections=THREADS,
     # botocore computes its own for each call, which takes a twelfth of a warm batch's time.
     user_agent="partoo-reinvite",
 )
 
-# Connecting, and saving the result with a table that is slow but alive.
-_SAVE_SECONDS = 12
 
-
-@dataclass(frozen=True)
 class Dependencies:
-    """The objects that all functions share."""
+    """The objects that all functions share. Raises KeyError for a variable that is missing."""
 
-    table: Table
-    ledger: Ledger
-    calls: ApiCalls
-    api: PartooApi
-    topic: ResultTopic
-    call_budget_seconds: float
-    """Time that an execution must have left when it begins a call."""
-
-
-def shared_dependencies(key_max_age_seconds: int = MAX_AGE_SECONDS) -> Dependencies:
-    """Make what all functions share; raises KeyError for a variable that is missing."""
-    setting = os.environ
-    timeout_seconds = int(setting["PARTOO_TIMEOUT_SECONDS"])
-    table = DynamoDbTable(client("dynamodb"), setting["TABLE_NAME"])
-    return Dependencies(
-        table=table,
-        ledger=Ledger(table, int(setting["HISTORY_DAYS"]), time.time),
-        calls=ApiCalls(
-            RateLimiter(table, int(setting["REQUESTS_PER_MINUTE"])),
-            ApiKeys(client("secretsmanager"), setting["API_KEY_SECRET_ARN"], key_max_age_seconds),
-        ),
-        api=PartooApi(setting["PARTOO_BASE_URL"], timeout_seconds),
-        topic=ResultTopic(client("sns"), setting["RESULT_TOPIC_ARN"]),
-        call_budget_seconds=call_budget_seconds(timeout_seconds),
-    )
+    def __init__(self) -> None:
+        setting = os.environ
+        timeout_seconds = int(setting["PARTOO_TIMEOUT_SECONDS"])
+        self.table = Table(client("dynamodb"), setting["TABLE_NAME"])
+        self.ledger = Ledger(self.table, int(setting["HISTORY_DAYS"]), time.time)
+        limiter = RateLimiter(self.table, int(setting["REQUESTS_PER_MINUTE"]))
+        keys = ApiKeys(client("secretsmanager"), setting["API_KEY_SECRET_ARN"])
+        self.calls = ApiCalls(limiter, keys, call_budget_seconds(timeout_seconds))
+        self.api = PartooApi(setting["PARTOO_BASE_URL"], timeout_seconds)
+        self.topic = ResultTopic(client("sns"), setting["RESULT_TOPIC_ARN"])
 
 
 def build_reinviter() -> Reinviter:
     """Make what carries out requests; raises KeyError, or jmespath's ParseError."""
-    shared, sqs, setting = shared_dependencies(), client("sqs"), os.environ
-    exits = Exits(
-        ledger=shared.ledger,
-        topic=shared.topic,
-        retry_queue=MessageQueue(sqs, setting["RETRY_QUEUE_URL"]),
-        bulk_queue=MessageQueue(sqs, setting["BULK_QUEUE_URL"]),
-        dead_letter_queue=MessageQueue(sqs, setting["DEAD_LETTER_QUEUE_URL"]),
-        clock=time.time,
-    )
+    shared, sqs, setting = Dependencies(), client("sqs"), os.environ
     policy = Policy(
         window_seconds=int(setting["INVITE_WINDOW_SECONDS"]),
         max_attempts=int(setting["MAX_ATTEMPTS"]),
         user_daily_limit=int(setting["USER_DAILY_LIMIT"]),
         user_id_path=jmespath.compile(setting["USER_ID_PATH"]),
-        call_budget_seconds=shared.call_budget_seconds,
     )
-    return Reinviter(shared.ledger, shared.calls, shared.api, exits, policy)
+    return Reinviter(
+        ledger=shared.ledger,
+        calls=shared.calls,
+        api=shared.api,
+        topic=shared.topic,
+        retry_queue=MessageQueue(sqs, setting["RETRY_QUEUE_URL"]),
+        bulk_queue=MessageQueue(sqs, setting["BULK_QUEUE_URL"]),
+        dead_letter_queue=MessageQueue(sqs, setting["DEAD_LETTER_QUEUE_URL"]),
+        policy=policy,
+    )
 
 
 def client(service: Any) -> Any:
@@ -99,6 +78,7 @@ def client(service: Any) -> Any:
 def call_budget_seconds(timeout_seconds: int) -> float:
     """Return the time that an execution must have left when it begins a call.
 
-    A body that stalls after the head takes the time-out once more.
+    A body that stalls after the head takes the time-out once more. Connecting, and saving the
+    result with a table that is slow but alive, take 12 s.
     """
-    return 2 * timeout_seconds + _SAVE_SECONDS
+    return 2 * timeout_seconds + 12

@@ -1,16 +1,16 @@
-"""The errors that a caller can treat differently."""
+"""Failures of AWS services; each names the cause of the deferral that follows."""
 
 
 class DependencyUnavailableError(Exception):
     """An AWS service did not do what was asked; the same step may succeed later."""
 
-    cause = "dependency_unavailable"
+    cause: str
     """Why a request is deferred."""
+    is_counted = False
+    """Threads that share a call share its error; one of them counts it."""
 
 
 class TableUnavailableError(DependencyUnavailableError):
-    """The table did not take or answer a call."""
-
     cause = "ledger_unavailable"
 
 
@@ -21,12 +21,8 @@ class KeyUnavailableError(DependencyUnavailableError):
 
 
 class TopicUnavailableError(DependencyUnavailableError):
-    """The topic did not take a message."""
-
     cause = "topic_unavailable"
 
 
 class QueueUnavailableError(DependencyUnavailableError):
-    """A queue did not take a message."""
-
     cause = "queue_unavailable"

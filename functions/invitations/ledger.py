@@ -13,22 +13,22 @@ execution died) stays open until its window is over; the next claim then counts 
 may have been sent. Duplicates of the claim's request wait for the end of the window.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from invitations.batcher import Batcher
 from invitations.errors import TableUnavailableError
-from invitations.messages import ClaimEnd, RequestCriteria, StoredResult
+from invitations.messages import ClaimEnd, StoredResult
 from invitations.results import known_fields
 from invitations.table import ConflictError, Item, Key, Table
 
 CLOCK_SKEW_SECONDS = 2
 """Tolerated difference between two clocks: a window is active until this long after its end."""
 
-_DAY_SECONDS = 86_400
-# More than UserDailyLimit can be.
+# The most that UserDailyLimit can be.
 _MOST_TIMES = 100
-_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class UserRecord:
     window_request_id: str | None = None
     """The request that holds the window with its claim or its call, or held the last one."""
     claim_id: str | None = None
-    """None: no claim is open. As stored, a result may have ended the claim (`with_result`)."""
+    """None: no claim is open. As stored, the claim may have been ended by a result."""
     claimed_at: float | None = None
     sent_count: int = 0
     maybe_sent_count: int = 0
@@ -57,10 +57,6 @@ class UserRecord:
         """Return the end of the active window, or None."""
         return self.window_ends_at if self._over_at > now else None
 
-    def has_claim_of(self, request_id: str) -> bool:
-        """Return whether this request holds the open claim."""
-        return self.claim_id is not None and self.window_request_id == request_id
-
     def look_again_at(self, now: float, call_budget_seconds: float) -> float:
         """Return when a request that finds the window active looks again.
 
@@ -70,45 +66,22 @@ class UserRecord:
         call_ends_at = 0.0 if self.claimed_at is None else self.claimed_at + call_budget_seconds
         return call_ends_at if call_ends_at > now else self._over_at
 
-    def exceeds(self, daily_limit: int, now: float) -> bool:
-        """Return whether the user got `daily_limit` invitations in 24 hours; 0 is no limit."""
-        latest = [at for at in self.invited_at if at > now - _DAY_SECONDS]
-        return 0 < daily_limit <= len(latest)
-
-    def not_due(self, criteria: RequestCriteria, now: float) -> str | None:
+    def not_due(self, max_invites: int, min_age_seconds: float, now: float) -> str | None:
         """Return why a sweep must not ask for the user, or None."""
-        if self.sent_count + self.maybe_sent_count >= criteria.max_invites:
+        if self.sent_count + self.maybe_sent_count >= max_invites:
             return "max_invites_reached"
-        if self.invited_at and now - self.invited_at[-1] < criteria.min_age_seconds:
+        if self.invited_at and now - self.invited_at[-1] < min_age_seconds:
             return "asked_recently"
         return None
 
-    def with_result(self, stored: StoredResult | None) -> "UserRecord":
-        """End the claim if this is the result of its call."""
-        if stored is None or self.claim_id is None or stored.claim_id != self.claim_id:
-            return self
-        return self.ended(stored.claim_end)
-
     def with_open_claim_counted(self) -> "UserRecord":
         """End an open claim, and count it as an e-mail that may have been sent."""
-        if self.claim_id is None:
+        return self.ended(self.claim_id, ClaimEnd(self.window_ends_at, self.claimed_at))
+
+    def ended(self, claim_id: str | None, end: ClaimEnd) -> "UserRecord":
+        """End a claim, if it is the open one: set the window and the counts."""
+        if claim_id is None or claim_id != self.claim_id:
             return self
-        return self.ended(ClaimEnd(self.window_ends_at, self.claimed_at))
-
-    def claimed(
-        self, request_id: str, claim_id: str, claimed_at: float, window_ends_at: float
-    ) -> "UserRecord":
-        """Return the record with a new claim, which holds the window until `window_ends_at`."""
-        return replace(
-            self.with_open_claim_counted(),
-            claim_id=claim_id,
-            claimed_at=claimed_at,
-            window_ends_at=window_ends_at,
-            window_request_id=request_id,
-        )
-
-    def ended(self, end: ClaimEnd) -> "UserRecord":
-        """End the claim: set the window and the counts."""
         ended = replace(self, claim_id=None, claimed_at=None, window_ends_at=end.window_ends_at)
         if end.invited_at is None:
             return ended
@@ -120,15 +93,12 @@ class UserRecord:
         )
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What the ledger knows of a user and of one of the user's requests."""
 
     user: UserRecord
     stored: StoredResult | None
     """The request's result, if it has one."""
-    item: Item = field(default_factory=dict)
-    """The table's item with the result."""
 
 
 class Ledger:
@@ -136,11 +106,20 @@ class Ledger:
 
     def __init__(self, table: Table, history_days: int, clock: Callable[[], float]) -> None:
         self._table = table
-        self._history_seconds = history_days * _DAY_SECONDS
+        self._history_seconds = history_days * 86_400
         self._clock = clock
+        # DynamoDB reads a hundred keys at once; each pair has two.
+        self._reads: Batcher[tuple[str, str], Known] = Batcher(self.read_many, 50)
 
     def read(self, user_id: str, request_id: str) -> Known:
-        return self.read_many([(user_id, request_id)])[0]
+        """Read a user and a request, together with other threads; see `read_many`."""
+        pair = (user_id, request_id)
+        try:
+            return self._reads.submit(pair)
+        except TableUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001  # an item is unreadable, perhaps another thread's
+            return self.read_many([pair])[0]
 
     def read_many(self, pairs: Sequence[tuple[str, str]]) -> list[Known]:
         """Read pairs of a user and a request, eventually consistently.
@@ -149,7 +128,9 @@ class Ledger:
         `read_result` reads consistently after the claim. At worst, a request waits or is skipped
         because of a window that was freed a moment ago.
         """
-        items = self._read(key for pair in pairs for key in (_user(pair[0]), _request(*pair)))
+        items = self._read(
+            [key for user, request in pairs for key in (_user(user), _request(user, request))]
+        )
         records = {user: user_record(items[_user(user)]) for user, _ in pairs}
         # The claim names the request whose result may have ended it. Read this result even if it is
         # among the pairs: it may have been stored after it was read.
@@ -158,52 +139,59 @@ class Ledger:
             for user, record in records.items()
             if record.claim_id is not None
         }
-        items |= self._read(claims.values())
+        items |= self._read(list(claims.values()))
+        for user, key in claims.items():
+            stored = _stored(items[key])
+            if stored is not None:
+                records[user] = records[user].ended(stored.claim_id, stored.claim_end)
         return [
-            Known(
-                records[user].with_result(_stored(items[claims[user]]) if user in claims else None),
-                _stored(items[_request(user, request)]),
-                items[_request(user, request)],
-            )
-            for user, request in pairs
+            Known(records[user], _stored(items[_request(user, request)])) for user, request in pairs
         ]
 
-    def _read(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        each_once = list(dict.fromkeys(keys))
-        return dict(zip(each_once, self._table.read(each_once, consistent=False), strict=True))
+    def _read(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        return dict(zip(keys, self._table.read(keys, consistent=False), strict=True))
 
-    def read_result(self, user_id: str, request_id: str) -> tuple[StoredResult | None, Item]:
-        """Read the request's result consistently, and the item that holds it."""
-        item = self._table.read([_request(user_id, request_id)])[0]
-        return _stored(item), item
+    def read_result(self, user_id: str, request_id: str) -> StoredResult | None:
+        """Read the request's result consistently."""
+        return _stored(self._table.read([_request(user_id, request_id)])[0])
 
-    def claim(self, user_id: str, claimed: UserRecord) -> UserRecord | None:
-        """Write a record with a claim; return it as written.
+    def claim(
+        self, user_id: str, read: UserRecord, request_id: str, window_ends_at: float
+    ) -> str | None:
+        """Hold the window for a call of a request; return the claim's id.
 
-        The caller has read the record and found no active window. Returns None when the stored item
-        is another: it has changed since, or the read was stale.
+        Returns None if the user's item has changed since it was `read`. The caller has found no
+        active window in it.
         """
-        try:
-            return replace(claimed, item=self._write_user(user_id, claimed))
-        except ConflictError:
-            return None
+        claim_id = str(uuid.uuid4())
+        claimed = replace(
+            read.with_open_claim_counted(),
+            claim_id=claim_id,
+            claimed_at=self._clock(),
+            window_ends_at=window_ends_at,
+            window_request_id=request_id,
+        )
+        return claim_id if self._write_user(user_id, claimed) else None
 
-    def save(self, user_id: str, new: StoredResult, asked_at: float, item: Item) -> StoredResult:
+    def save(self, user_id: str, new: StoredResult, asked_at: float) -> StoredResult:
         """Store a request's result unless a valid one is stored; return the stored one.
 
         A known `sent` replaces any other result; every result replaces a `failed` from before
-        `asked_at`. The stored result ends its claim. `item` is the item as it was read; empty when
-        it was not read.
+        `asked_at`. The stored result ends its claim.
         """
         key = _request(user_id, new.result.request_id)
         written = {**new.to_fields(), "expires_at": self._expires_at()}
-        for _ in range(_TRIES):
+        item: Item = {}
+        for _ in range(10):
             stored = _stored(item)
-            if stored is not None and stored.answers(asked_at) and (stored.sent or not new.sent):
-                return stored
-            if stored is not None and stored.claim_id is not None:
-                # The claim would be open again without the result that ended it.
-                self.end_claim(user_id, stored.claim_id, None, stored.claim_end)
+            if stored is not None:
+                stays = stored.holds_for(asked_at) and (stored.sent or not new.sent)
+                kept, dropped = (stored, new) if stays else (new, stored)
+                if dropped.claim_id not in (None, kept.claim_id):
+                    # Without its result, the claim would be open.
+                    self.end_claim(user_id, dropped.claim_id, dropped.claim_end)
+                if stays:
+                    return stored
             try:
                 self._table.write(key, written, item)
             except ConflictError as conflict:
@@ -212,24 +200,22 @@ class Ledger:
                 return new
         raise TableUnavailableError("the result was changed by other executions all the time")
 
-    def end_claim(
-        self, user_id: str, claim_id: str, claimed: UserRecord | None, end: ClaimEnd
-    ) -> None:
-        """End a claim without a result, if it is still open.
+    def end_claim(self, user_id: str, claim_id: str | None, end: ClaimEnd) -> None:
+        """End a claim without a result, if it is still open."""
+        record = user_record(self._table.read([_user(user_id)])[0])
+        ended = record.ended(claim_id, end)
+        if ended is not record:
+            # While a claim is open, another execution writes the item only to end or replace it.
+            self._write_user(user_id, ended)
 
-        `claimed` is the record with the claim; None: the method reads it.
-        """
-        record = claimed or user_record(self._table.read([_user(user_id)])[0])
-        if record.claim_id != claim_id:
-            return
-        # While a claim is open, another execution writes the item only to end or replace the claim.
-        with suppress(ConflictError):
-            self._write_user(user_id, record.ended(end))
-
-    def _write_user(self, user_id: str, record: UserRecord) -> Item:
-        """Write a record in the place of the item that it was read from."""
+    def _write_user(self, user_id: str, record: UserRecord) -> bool:
+        """Replace the item that a record was read from; return False if it has changed."""
         item = {**vars(record), "item": None, "expires_at": self._expires_at()}
-        return self._table.write(_user(user_id), item, record.item)
+        try:
+            self._table.write(_user(user_id), item, record.item)
+        except ConflictError:
+            return False
+        return True
 
     def _expires_at(self) -> int:
         return int(self._clock()) + self._history_seconds

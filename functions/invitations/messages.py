@@ -1,14 +1,17 @@
-"""A message and what travels with it. No AWS, no clock; times are epoch seconds."""
+"""A message, what travels with it, and how it ends or waits. No AWS, no clock.
+
+Times are epoch seconds.
+"""
 
 import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
-from invitations.outcomes import Email, Outcome
+from invitations.outcomes import Outcome
 from invitations.results import Result, Source, Status, known_fields
 
 MAX_DELAY_SECONDS = 900
@@ -22,18 +25,10 @@ _BACKOFF_SECONDS = 5.0
 
 
 class Pace(StrEnum):
-    """Which requests come first: events, that is all that is not bulk, from whatever source."""
+    """The priority of a request: bulk gives way; any other is an event, whatever its source."""
 
     EVENT = "event"
     BULK = "bulk"
-
-
-@dataclass(frozen=True)
-class RequestCriteria:
-    """What must hold for a sweep's request when it is carried out."""
-
-    max_invites: int
-    min_age_seconds: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class StoredResult:
     def claim_end(self) -> ClaimEnd:
         return ClaimEnd(self.window_ends_at, self.invited_at, self.sent)
 
-    def answers(self, asked_at: float) -> bool:
+    def holds_for(self, asked_at: float) -> bool:
         """Return False for a `failed` from before `asked_at`: the request was redriven."""
         return self.result.status != Status.FAILED or asked_at <= self.ended_at
 
@@ -76,35 +71,34 @@ class StoredResult:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "StoredResult":
-        known = known_fields(cls, fields)
-        return cls(**{**known, "result": Result.from_json(fields["result"])})
+        result = Result.from_json(fields["result"])
+        return cls(**{**known_fields(cls, fields), "result": result})
 
 
 @dataclass(frozen=True)
 class RetryState:
-    """What is known of a deferred request. It travels with the message as JSON."""
+    """What is known of a request besides its message. It travels with the message as JSON."""
 
-    request_id: str
-    source: str
     asked_at: float
-    """When the first message of this request was sent; after a redrive, when that was."""
+    """When the first message of the request was sent; after a redrive, when that was."""
     wait_until: float = 0.0
-    cause: str | None = None
+    cause: str = ""
     """Why the request waits."""
     has_appointment: bool = False
     """Whether `wait_until` is an appointment of the rate limiter."""
     failures: int = 0
     """Deferrals because of failures; each one waits longer than the last."""
     attempts: int = 0
-    """Calls made."""
+    """Calls made, those included that an execution may have made before it died."""
     counted_attempts: int = 0
     """Calls that count towards `MaxAttempts`."""
     unknown_outcomes: int = 0
-    """Calls whose outcome is unknown."""
     http_status: int | None = None
-    """HTTP status of the last answer."""
-    criteria: RequestCriteria | None = None
-    """What must still hold for a sweep's request."""
+    """HTTP status of the answer to the last call."""
+    max_invites: int | None = None
+    """A sweep's request ends once its user has got so many invitations; None for other requests."""
+    min_age_seconds: float = 0.0
+    """A sweep's request ends if its user's last invitation is younger."""
     unsaved: StoredResult | None = None
     """A result that the table did not take."""
 
@@ -114,25 +108,19 @@ class RetryState:
             self,
             attempts=self.attempts + 1,
             counted_attempts=self.counted_attempts + outcome.counts,
-            unknown_outcomes=self.unknown_outcomes + (outcome.email == Email.UNKNOWN),
+            unknown_outcomes=self.unknown_outcomes + outcome.is_unknown,
             http_status=outcome.http_status,
         )
 
     def to_json(self) -> str:
-        document = asdict(self)
-        if self.unsaved is not None:
-            document["unsaved"] = self.unsaved.to_fields()
-        return json.dumps({name: each for name, each in document.items() if each is not None})
+        unsaved = self.unsaved and self.unsaved.to_fields()
+        return json.dumps({**vars(self), "unsaved": unsaved})
 
     @classmethod
     def from_json(cls, text: str) -> "RetryState":
         """Read a retry state; raises an error of many kinds for any other text."""
-        fields = known_fields(cls, json.loads(text, parse_constant=refuse_constant))
-        if "criteria" in fields:
-            fields["criteria"] = RequestCriteria(
-                **known_fields(RequestCriteria, fields["criteria"])
-            )
-        if "unsaved" in fields:
+        fields = known_fields(cls, json.loads(text))
+        if fields.get("unsaved"):
             fields["unsaved"] = StoredResult.from_fields(fields["unsaved"])
         return cls(**fields)
 
@@ -152,31 +140,28 @@ class Message:
     """One delivery of one message, its body untouched."""
 
     message_id: str
-    """The same for each delivery. A redrive changes it; an invocation keeps its own id."""
+    """The same for each delivery. A redrive changes it; an invocation keeps its own id. A message
+    from the application itself has the id of its request."""
     body: str
     source: Source
-    """As far as it is known without the body."""
-    sent_at: float
-    received_at: float
-    """When the message was first received."""
+    state: RetryState
+    given_request_id: str | None = None
+    """From the body, an attribute or the event; None: the request is named after the message."""
     receive_count: int = 1
     pace: Pace = Pace.EVENT
-    retry_state: RetryState | None = None
-    """None for a message from outside."""
-    request_id: str | None = None
-    """From a message attribute, as a redriven message has it."""
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The sender's other message attributes, as SQS takes them."""
+    """The sender's other message attributes, as Lambda delivers them."""
     trace_header: str | None = None
 
     @property
-    def asked_at(self) -> float:
-        return self.sent_at if self.retry_state is None else self.retry_state.asked_at
+    def request_id(self) -> str:
+        return self.given_request_id or self.message_id
 
-
-def refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python's parser takes for JSON."""
-    raise ValueError(f"{name} is not JSON")
+    @property
+    def loses_request_id(self) -> bool:
+        """Whether SQS may soon move the message to the dead-letter queue, where a redrive gives the
+        message another id, and so the request."""
+        return self.receive_count > 1 and self.given_request_id is None
 
 
 def delay_seconds(wait_seconds: float, rng: random.Random) -> int:

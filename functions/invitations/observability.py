@@ -1,23 +1,23 @@
 """The logger, the metrics and the tracer of all functions, and what they write.
 
 A log line never has a body, a header or an address; excerpts of the API's answers come redacted.
+monitoring.yaml counts results, deferrals and failed calls from their log lines.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from invitations.errors import DependencyUnavailableError
 from invitations.limiter_state import FORBIDDEN_RUN, LimiterState
 from invitations.messages import Deferred, RetryState
-from invitations.outcomes import Answered, Cause, NotSent, Response
-from invitations.requests import Request
-from invitations.results import Reason, Result, iso
+from invitations.outcomes import Cause, Outcome
+from invitations.results import Reason, Result, Status, iso
 
 SERVICE = "partoo-reinvite"
 VERSION = "1.0.0"
@@ -33,15 +33,6 @@ if os.environ.get("TRACING") == "Active":
     tracer = Tracer(service=SERVICE, patch_modules=("botocore",))
 
 
-def about(request: Request) -> dict[str, object]:
-    """Return the fields that identify a request in its log lines."""
-    return {
-        "request_id": request.request_id,
-        "user_id": request.user_id,
-        "correlation_id": request.correlation_id,
-    }
-
-
 def traced(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Return the handler, recorded by X-Ray if tracing is on."""
     if tracer is None:
@@ -50,70 +41,31 @@ def traced(handler: Callable[..., Any]) -> Callable[..., Any]:
     return captured
 
 
-@contextmanager
-def traced_call(name: str, **annotations: str | int) -> Iterator[Callable[[Response], None]]:
-    """Record a call to the API; the block hands over the response."""
+def traced_call(name: str) -> AbstractContextManager[Any]:
+    """Return a context in which a call to the API is recorded by X-Ray if tracing is on."""
     if tracer is None:
-        yield lambda _: None
-        return
-    with tracer.provider.in_subsegment(f"partoo {name}", namespace="remote") as subsegment:
-
-        def note(response: Response) -> None:
-            if isinstance(response, Answered):
-                annotations["http_status"] = response.http_status
-
-        yield note
-        if subsegment is not None:
-            for key, value in annotations.items():
-                subsegment.put_annotation(key, value)
-
-
-@contextmanager
-def _one_thread_writes() -> Iterator[None]:
-    """Hold the logger's lock: Powertools prints metrics in parts, without a lock of its own."""
-    handler = logger.registered_handler
-    handler.acquire()
-    try:
-        yield
-    finally:
-        handler.release()
+        return nullcontext()
+    subsegment: AbstractContextManager[Any] = tracer.provider.in_subsegment(
+        f"partoo {name}", namespace="remote"
+    )
+    return subsegment
 
 
 def count(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
     """Add to a metric that is written at the end of the execution."""
-    with _one_thread_writes():
+    # Powertools' metrics have no lock, and print at once when a hundred values wait: the log's
+    # lock also keeps them from mixing with log lines.
+    handler = logger.registered_handler
+    handler.acquire()
+    try:
         metrics.add_metric(name, unit, value)
-
-
-def count_by(name: str, value: float = 1, **dimensions: str) -> None:
-    """Write a metric with dimensions of its own."""
-    with (
-        _one_thread_writes(),
-        single_metric(name, MetricUnit.Count, value, namespace=metrics.namespace) as metric,
-    ):
-        for dimension, text in dimensions.items():
-            metric.add_dimension(dimension, text)
+    finally:
+        handler.release()
 
 
 def log_result(result: Result, age_seconds: float) -> None:
-    logger.info(
-        "result published",
-        extra={
-            name: getattr(result, name)
-            for name in (
-                "result_id",
-                "request_id",
-                "user_id",
-                "correlation_id",
-                "source",
-                "status",
-                "reason",
-                "http_status",
-                "attempts",
-            )
-        },
-    )
-    count_by("Results", status=result.status, reason=result.reason)
+    names = ("result_id", "source", "status", "reason", "http_status", "attempts")
+    logger.info("result published", extra={name: getattr(result, name) for name in names})
     if result.reason == Reason.DAILY_LIMIT:
         count("DailyLimits")
     count("RequestAge", round(age_seconds, 3), MetricUnit.Seconds)
@@ -125,48 +77,39 @@ def log_deferral(deferred: Deferred, state: RetryState, waiting_seconds: float |
         "request deferred",
         extra={**asdict(deferred), "attempts": state.attempts, "failures": state.failures},
     )
-    count_by("Deferrals", cause=deferred.cause)
     if waiting_seconds is not None:
         count("WaitingAge", round(waiting_seconds, 3), MetricUnit.Seconds)
 
 
-def log_call(fields: Mapping[str, object], response: Response, seconds: float) -> None:
+def log_call(outcome: Outcome, seconds: float) -> None:
     """Log a call; the vendor documents few errors, so the log keeps an excerpt of their bodies."""
     count("ApiCalls")
     count("ApiLatency", round(seconds * 1000, 1), MetricUnit.Milliseconds)
-    if isinstance(response, Answered) and response.http_status < 300:
-        return
-    if isinstance(response, Answered):
-        answer = str(response.http_status)
-        details: dict[str, object] = {
-            "http_status": response.http_status,
-            "body": response.excerpt,
-        }
-    else:
-        answer = "not_sent" if isinstance(response, NotSent) else "unknown"
-        details = {"error": response.error}
-    logger.warning("call failed", extra={**fields, "answer": answer, **details})
-    count_by("ApiFailures", answer=answer)
+    if outcome.status != Status.SENT:
+        no_answer = "not_sent" if outcome.cause == Cause.CONNECTION_FAILED else "unknown"
+        extra = {"answer": str(outcome.http_status or no_answer), "excerpt": outcome.excerpt}
+        logger.warning("call failed", extra=extra)
 
 
-def log_dependency(fields: Mapping[str, object], error: DependencyUnavailableError) -> None:
-    extra = {**fields, "cause": error.cause, "error": str(error)}
-    logger.error("dependency unavailable", extra=extra)
-    count("DependencyFailures")
+def log_dependency(error: DependencyUnavailableError) -> None:
+    logger.error("dependency unavailable", extra={"cause": error.cause, "error": str(error)})
+    if not error.is_counted:
+        error.is_counted = True
+        count("DependencyFailures")
 
 
 def log_limiter(before: LimiterState, after: LimiterState, now: float) -> None:
     """Log pauses, the circuit breaker and runs of 403s when they change."""
-    if after.paused_until > before.paused_until and not after.is_open:
-        extra = {"paused_until": iso(after.paused_until)}
-        logger.warning("calls paused", extra=extra)
-        count("QuotaPauses")
-        count("QuotaPauseSeconds", round(after.paused_until - now, 3), MetricUnit.Seconds)
-    if after.is_open and (not before.is_open or after.paused_until > before.paused_until):
-        extra = {"cause": str(after.pause_reason), "open_until": iso(after.paused_until)}
+    is_longer, until = after.paused_until > before.paused_until, iso(after.paused_until)
+    if is_longer and after.is_open:
+        extra = {"cause": str(after.pause_reason), "open_until": until}
         logger.error("breaker opened", extra=extra)
         count("KeyRefusals" if after.pause_reason == Cause.KEY_REFUSED else "BreakerOpenings")
         count("BreakerState", 1, MetricUnit.NoUnit)
+    elif is_longer:
+        logger.warning("calls paused", extra={"paused_until": until})
+        count("QuotaPauses")
+        count("QuotaPauseSeconds", round(after.paused_until - now, 3), MetricUnit.Seconds)
     if after.forbidden > before.forbidden and after.forbidden >= FORBIDDEN_RUN:
         logger.error("invitations forbidden", extra={"in_a_row": after.forbidden})
         count("ForbiddenRuns")

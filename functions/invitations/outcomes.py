@@ -12,53 +12,14 @@ from enum import StrEnum
 
 from invitations.results import Reason, Status
 
-RETRY_AFTER_DEFAULT_SECONDS = 60.0
-RETRY_AFTER_MIN_SECONDS = 1.0
-RETRY_AFTER_MAX_SECONDS = 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The API answered. `excerpt` may be logged; `body` is the whole body of a page."""
-
-    http_status: int
-    answered_at: float
-    retry_after: str | None = None
-    excerpt: str = ""
-    body: str = ""
-
-
-@dataclass(frozen=True)
-class NotSent:
-    """No connection was established, so the API received nothing."""
-
-    error: str
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """Sending began, and no final answer came."""
-
-    error: str
-    gave_up_at: float
-
-
-Response = Answered | NotSent | Unknown
-
-
-class Email(StrEnum):
-    """Can an e-mail have gone out?"""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
-
 
 class Cause(StrEnum):
     """Why a request is deferred; errors.py has the causes of AWS services that fail."""
 
     CONNECTION_FAILED = "connection_failed"
+    """No connection was established, so the API received nothing."""
     NO_ANSWER = "no_answer"
+    """Sending began, and no final answer came."""
     SERVER_ERROR = "server_error"
     REDIRECTED = "redirected"
     TRY_LATER = "try_later"
@@ -82,7 +43,6 @@ class Cause(StrEnum):
 class Outcome:
     """What a call means: a final `status` and `reason`, or a `cause` to defer the request."""
 
-    email: Email
     http_status: int | None = None
     status: Status | None = None
     reason: Reason | None = None
@@ -90,16 +50,20 @@ class Outcome:
     emailed_at: float | None = None
     """The latest time at which an e-mail can have gone out; None when none did."""
     retry_after_seconds: float | None = None
+    excerpt: str = ""
+    """The beginning of a failed call's answer or error, fit for the log."""
+    body: str = ""
+    """The body of a page, whole."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether an e-mail may have gone out or not."""
+        return self.cause in (Cause.NO_ANSWER, Cause.SERVER_ERROR)
 
     @property
     def counts(self) -> bool:
         """Whether the call counts towards `MaxAttempts`."""
         return self.cause not in (Cause.CONNECTION_FAILED, Cause.UNAUTHORIZED, Cause.THROTTLED)
-
-    @property
-    def is_outage(self) -> bool:
-        """Whether the API seems to be down."""
-        return self.cause in (Cause.CONNECTION_FAILED, Cause.NO_ANSWER, Cause.SERVER_ERROR)
 
 
 _REJECTIONS = {
@@ -108,30 +72,24 @@ _REJECTIONS = {
     404: Reason.USER_NOT_FOUND,
     415: Reason.UNSUPPORTED_MEDIA_TYPE,
 }
-_TRY_LATER = {408, 421, 425}
 
 
-def judge(response: Response) -> Outcome:
-    """Return what a response means. Source: the API's reference and RFC 9110."""
-    if isinstance(response, NotSent):
-        return Outcome(Email.NO, cause=Cause.CONNECTION_FAILED)
-    if isinstance(response, Unknown):
-        return Outcome(Email.UNKNOWN, cause=Cause.NO_ANSWER, emailed_at=response.gave_up_at)
-    code, at = response.http_status, response.answered_at
+def judge(code: int, answered_at: float, retry_after: str | None = None) -> Outcome:
+    """Return what an answer means. Source: the API's reference and RFC 9110."""
     if 200 <= code < 300:
-        return Outcome(Email.YES, code, Status.SENT, Reason.INVITED, emailed_at=at)
+        return Outcome(code, Status.SENT, Reason.INVITED, emailed_at=answered_at)
     if 300 <= code < 400:
-        return Outcome(Email.NO, code, cause=Cause.REDIRECTED)
+        return Outcome(code, cause=Cause.REDIRECTED)
     if code == 401:
-        return Outcome(Email.NO, code, cause=Cause.UNAUTHORIZED)
+        return Outcome(code, cause=Cause.UNAUTHORIZED)
     if code == 429:
-        wait = retry_after_seconds(response.retry_after, at)
-        return Outcome(Email.NO, code, cause=Cause.THROTTLED, retry_after_seconds=wait)
-    if code in _TRY_LATER:
-        return Outcome(Email.NO, code, cause=Cause.TRY_LATER)
+        wait = retry_after_seconds(retry_after, answered_at)
+        return Outcome(code, cause=Cause.THROTTLED, retry_after_seconds=wait)
+    if code in (408, 421, 425):
+        return Outcome(code, cause=Cause.TRY_LATER)
     if 400 <= code < 500:
-        return Outcome(Email.NO, code, Status.REJECTED, _REJECTIONS.get(code, Reason.CLIENT_ERROR))
-    return Outcome(Email.UNKNOWN, code, cause=Cause.SERVER_ERROR, emailed_at=at)
+        return Outcome(code, Status.REJECTED, _REJECTIONS.get(code, Reason.CLIENT_ERROR))
+    return Outcome(code, cause=Cause.SERVER_ERROR, emailed_at=answered_at)
 
 
 def retry_after_seconds(value: str | None, now: float) -> float:
@@ -140,7 +98,7 @@ def retry_after_seconds(value: str | None, now: float) -> float:
     A missing or unreadable field means a minute; the wait is between a second and a day.
     """
     text = (value or "").strip()
-    wait = RETRY_AFTER_DEFAULT_SECONDS
+    wait = 60.0
     if text.isascii() and text.isdigit():
         wait = float(text)
     else:
@@ -148,4 +106,4 @@ def retry_after_seconds(value: str | None, now: float) -> float:
             moment = parsedate_to_datetime(text)
             # Every HTTP date is in UTC; one of its obsolete forms does not say so.
             wait = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
-    return math.ceil(min(max(wait, RETRY_AFTER_MIN_SECONDS), RETRY_AFTER_MAX_SECONDS))
+    return math.ceil(min(max(wait, 1.0), 86_400.0))

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from invitations.batcher import Batcher
@@ -12,19 +12,15 @@ from invitations.limiter_state import MAX_LATENESS_SECONDS, LimiterState, Quota,
 from invitations.messages import Pace
 from invitations.observability import log_limiter
 from invitations.outcomes import Cause, Outcome
-from invitations.results import Reason
+from invitations.results import Status, known_fields
 from invitations.table import ConflictError, Item, Key, Table
 
-_SPREAD_SECONDS = 60.0
-_OPERATOR_SECONDS = (600.0, 900.0)
-# A slow execution must not lose its turn to faster ones for ever.
+# After so many conflicts the request is deferred.
 _TRIES = 20
-_PAUSE_SECONDS = 0.01
 
 Change = Callable[[LimiterState, float], tuple[LimiterState, Any]]
 
 _KEY: Key = ("LIMITER", "LIMITER")
-_NAMES = [each.name for each in fields(LimiterState)]
 
 
 class RateLimiter:
@@ -46,22 +42,21 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311  # spreads waits, guards nothing
-        self._batcher: Batcher[Change, Any] = Batcher(self._write, size=100)
+        self._batcher: Batcher[Change, Any] = Batcher(self._write, 100, sleep)
         self._has_failures = False
 
     def take_token(self, pace: Pace, *, has_appointment: bool = False) -> Token | Wait:
         """Take a token for one call, or return when to come back."""
-
-        def change(state: LimiterState, now: float) -> tuple[LimiterState, Token | Wait]:
-            return state.take_token(self._quota, pace, now, has_appointment=has_appointment)
-
-        answer: Token | Wait = self._batcher.submit(change)
+        answer: Token | Wait = self._batcher.submit(
+            lambda state, now: state.take_token(
+                self._quota, pace, now, has_appointment=has_appointment
+            )
+        )
         if isinstance(answer, Token) or answer.has_appointment:
             return answer
         # Spread the return times, so that thousands of messages do not return together.
-        if answer.cause == Cause.OPERATOR:
-            return replace(answer, until=answer.until + self._rng.uniform(*_OPERATOR_SECONDS))
-        return replace(answer, until=answer.until + self._rng.uniform(1, _SPREAD_SECONDS))
+        seconds = (600.0, 900.0) if answer.cause == Cause.OPERATOR else (1.0, 60.0)
+        return replace(answer, until=answer.until + self._rng.uniform(*seconds))
 
     def wait_for(self, token: Token) -> bool:
         """Wait for a token's time; return whether the call may begin then."""
@@ -69,28 +64,16 @@ class RateLimiter:
         if wait_seconds > 0:
             self._sleep(wait_seconds)
             # A pause may have begun since the token was taken.
-            if self.is_paused():
+            state = _state(self._table.read([_KEY])[0])
+            if self._clock() < state.paused_until:
                 return False
         return self._clock() <= token.leaves_at + MAX_LATENESS_SECONDS
 
-    def is_paused(self) -> bool:
-        """Return whether calls are paused now."""
-        return self._clock() < _state(self._table.read([_KEY])[0]).paused_until
-
     def report(self, outcome: Outcome) -> None:
         """Change the shared state by what an outcome says of the API."""
-        is_good = not outcome.is_outage and outcome.cause not in (
-            Cause.THROTTLED,
-            Cause.UNAUTHORIZED,
-        )
-        # Without failures before, a success changes nothing: it needs no write.
-        if is_good and outcome.reason != Reason.FORBIDDEN and not self._has_failures:
-            return
-        self._batcher.submit(lambda state, now: (state.after(outcome, now), None))
-
-    def key_replaced(self) -> None:
-        """End the pause after a refused key."""
-        self._batcher.submit(lambda state, now: (state.recovered(now), None))
+        # Without failures before, a success changes nothing.
+        if outcome.status != Status.SENT or self._has_failures:
+            self._batcher.submit(lambda state, now: (state.after(outcome, now), None))
 
     def _write(self, changes: Sequence[Change]) -> Sequence[Any]:
         # Read for each write rather than keep the latest item: a failed write costs five reads.
@@ -108,7 +91,7 @@ class RateLimiter:
                 self._table.write(_KEY, vars(state), item)
             except ConflictError as conflict:
                 item = conflict.item
-                self._sleep(_PAUSE_SECONDS * tries * self._rng.random())
+                self._sleep(0.01 * tries * self._rng.random())
             else:
                 log_limiter(before, state, now)
                 return answers
@@ -116,4 +99,4 @@ class RateLimiter:
 
 
 def _state(item: Item) -> LimiterState:
-    return LimiterState(**{name: item[name] for name in _NAMES if name in item})
+    return LimiterState(**known_fields(LimiterState, item))

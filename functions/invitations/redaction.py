@@ -7,7 +7,7 @@ from urllib.parse import unquote
 _MOST_CHARACTERS = 500
 _MOST_ESCAPES = 10
 _EMAIL_ADDRESS = re.compile(r"[^\s@\"<>:,;]{1,64}@[^\s@\"'<>,;]+")
-_JSON_ESCAPE = re.compile(r"\\+(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|/)")
+_HEX_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
 def excerpt(text: str, api_key: str) -> str:
@@ -25,14 +25,10 @@ def excerpt(text: str, api_key: str) -> str:
 
 def _without_escapes(text: str) -> str:
     for _ in range(_MOST_ESCAPES):
-        plain = html.unescape(unquote(_JSON_ESCAPE.sub(_unescaped, text)))
+        plain = _HEX_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+        plain = html.unescape(unquote(plain.replace("\\/", "/")))
         if plain == text:
             # Join surrogate pairs; replace a lone surrogate, because no log can encode it.
             return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         text = plain
     return ""
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    escape = match[1]
-    return "/" if escape == "/" else chr(int(escape[1:], 16))

@@ -5,55 +5,51 @@ No AWS, no clock; times are epoch seconds. Field names, types and texts in the e
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from enum import StrEnum
 from typing import Any
 
 from jmespath.parser import ParsedResult
 
 from invitations.messages import Message, RetryState
-from invitations.results import Reason, derived_request_id
+from invitations.results import Reason, Result, Status, derived_request_id, iso, result_id
 from invitations.shapes import FieldError, Fields, kind_of, unwrap
 
 MAX_ID_LENGTH = 128
 MAX_USER_IDS = 1_000
+LARGEST_SMALL_ORDER = 10
+"""Users of an order that one execution carries out side by side; a larger order is bulk."""
 
-_FIELDS_OF_ALL_USERS = ("on_active_window", "not_after", "correlation_id")
-_OPTIONAL_FIELDS = ("request_id", *_FIELDS_OF_ALL_USERS)
+_OPTIONAL_FIELDS = ("request_id", "on_active_window", "not_after", "correlation_id")
 _FIELDS = ("user_id", "user_ids", *_OPTIONAL_FIELDS)
-# A thousand misspelt fields must not make a result that the topic refuses.
-_MOST_FAULTS = 10
 # Control, format (zero-width), surrogate, line separator, paragraph separator.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # SQS refuses a message that contains one of these.
 _NONCHARACTERS = "\ufffe\uffff"
 
 
-class OnActiveWindow(StrEnum):
-    SKIP = "skip"
-    DEFER = "defer"
-
-
 @dataclass(frozen=True)
 class Request:
-    """The wish that one user be invited again, with its message and its retry state."""
+    """The wish that one user be invited again, with its message."""
 
     message: Message
-    state: RetryState
     user_id: str
-    on_active_window: OnActiveWindow = OnActiveWindow.SKIP
+    on_active_window: str = "skip"
+    """`skip` or `defer`."""
     not_after: float | None = None
     correlation_id: str | None = None
 
     @property
     def request_id(self) -> str:
-        return self.state.request_id
+        return self.message.request_id
 
     @property
-    def source(self) -> str:
-        return self.state.source
+    def state(self) -> RetryState:
+        return self.message.state
+
+    def with_state(self, state: RetryState) -> "Request":
+        return replace(self, message=replace(self.message, state=state))
 
     def is_over(self, now: float) -> bool:
         """Return whether `not_after` has passed."""
@@ -65,76 +61,75 @@ class Order:
     """The wish that each of many users be invited again; `fields` apply to all of them."""
 
     message: Message
-    order_id: str
-    source: str
     user_ids: Sequence[Any]
     """Trimmed, without duplicates; each id is validated when its own request is read."""
     fields: Fields
 
-    def requests(self) -> list[tuple[str, RetryState]]:
-        """Return a body and a state for each user; the order and the user determine the id."""
-        requests = []
+    @property
+    def is_small(self) -> bool:
+        return len(self.user_ids) <= LARGEST_SMALL_ORDER
+
+    def messages(self) -> list[Message]:
+        """Return a message for each user; the order and the user determine its request id."""
+        messages = []
         for user_id in self.user_ids:
-            request_id = derived_request_id(self.order_id, user_id)
-            state = RetryState(request_id, self.source, self.message.asked_at)
-            requests.append((json.dumps({"user_id": user_id, **self.fields}), state))
-        return requests
+            body = json.dumps({"user_id": user_id, **self.fields})
+            name = derived_request_id(self.message.request_id, user_id)
+            messages.append(
+                replace(self.message, message_id=name, given_request_id=name, body=body)
+            )
+        return messages
 
 
-@dataclass
-class InvalidRequestError(Exception):
-    """The input is no request; each delivery fails in the same way."""
-
-    reason: Reason
-    detail: str
-    request_id: str
-    source: str
-    user_id: str | None = None
-    correlation_id: str | None = None
-
-
-def read_message(message: Message, user_id_path: ParsedResult) -> Request | Order:
+def read_message(message: Message, user_id_path: ParsedResult) -> Request | Order | Result:
     """Read the request or the order in a message's body.
 
-    Raises InvalidRequestError, which names every fault of the message.
+    Returns the `invalid` result of a body that has none; the result says what is wrong first, and
+    has the ids that are usable.
     """
     content = unwrap(message)
     fields, event = content.fields, content.event
-    faults = [] if content.fault is None else [content.fault]
-
-    def read(reader: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return reader(*arguments)
-        except FieldError as fault:
-            faults.append(fault)
-            return None
-
-    is_order = event is None and "user_ids" in fields
+    # Null and blank text mean that an optional field is absent.
+    given = {each: fields[each] for each in _OPTIONAL_FIELDS if not _is_blank(fields.get(each))}
+    request_id = (
+        usable_id(given.get("request_id")) or message.given_request_id or usable_id(event.get("id"))
+    )
+    message = replace(message, given_request_id=request_id, source=content.source)
+    correlation_id = usable_id(given.get("correlation_id"))
+    is_order = "user_ids" in fields and not event
     user_id: Any = None
-    user_ids: Any = None
-    if is_order:
-        user_ids = read(_read_user_ids, fields)
-    elif content.fault is None:
-        user_id = read(_find_user_id, fields, event, user_id_path)
-    request_id = read(_read_id, fields, "request_id", Reason.REQUEST_ID_MALFORMED)
-    correlation_id = read(_read_id, fields, "correlation_id", Reason.CORRELATION_ID_MALFORMED)
-    on_active_window = read(_read_on_active_window, fields.get("on_active_window"))
-    not_after = read(_read_not_after, fields.get("not_after"))
-    # First, because a misspelt user_id explains a missing one.
-    faults = [*_misspelt(fields, is_event=event is not None), *faults]
-
-    event_id = usable_id((event or {}).get("id"))
-    request_id = request_id or message.request_id or event_id or message.message_id
-    state = message.retry_state or RetryState(request_id, content.source, message.asked_at)
-    if faults:
-        detail = " ".join([fault.detail for fault in faults[:_MOST_FAULTS]])
-        raise InvalidRequestError(
-            faults[0].reason, detail, state.request_id, state.source, user_id, correlation_id
+    # Before the user id: a misspelt name explains why there is none.
+    fault = content.fault or _misspelt(fields, is_event=bool(event))
+    try:
+        if is_order:
+            user_ids = _read_user_ids(fields)
+        else:
+            user_id = _find_user_id(fields, event, user_id_path)
+        _check_id(given, "request_id", Reason.REQUEST_ID_MALFORMED)
+        _check_id(given, "correlation_id", Reason.CORRELATION_ID_MALFORMED)
+        on_active_window = _read_on_active_window(given)
+        not_after = _read_not_after(given.get("not_after"))
+    except FieldError as error:
+        # After another fault, reading went on for the ids.
+        fault = fault or error
+    if fault is not None:
+        # Not stored: each delivery of the message gives the same result. Two faulty messages may
+        # name one request, so the id depends on the message.
+        return Result(
+            result_id=result_id(Status.INVALID, message.message_id),
+            request_id=message.request_id,
+            user_id=user_id,
+            correlation_id=correlation_id,
+            source=message.source,
+            status=Status.INVALID,
+            reason=fault.reason,
+            detail=fault.detail,
+            occurred_at=iso(message.state.asked_at),
         )
     if is_order:
-        fields_of_all = {each: fields[each] for each in _FIELDS_OF_ALL_USERS if each in fields}
-        return Order(message, state.request_id, state.source, user_ids, fields_of_all)
-    return Request(message, state, user_id, on_active_window, not_after, correlation_id)
+        given.pop("request_id", None)
+        return Order(message, user_ids, given)
+    return Request(message, user_id, on_active_window, not_after, correlation_id)
 
 
 def read_user_id(value: Any, missing: str = "The user has no id.") -> str:
@@ -168,14 +163,16 @@ def read_user_id(value: Any, missing: str = "The user has no id.") -> str:
 
 
 def usable_id(value: Any) -> str | None:
-    """Return the text if it is a valid request id, else None."""
-    if not isinstance(value, str) or _is_blank(value) or len(value) > MAX_ID_LENGTH:
+    """Return the text of a valid request or correlation id, else None."""
+    # A bool is an int, too, but no number in JSON.
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or _is_blank(text) or len(text) > MAX_ID_LENGTH:
         return None
-    return None if _has_unsafe_character(value) else value
+    return None if _has_unsafe_character(text) else text
 
 
-def _find_user_id(fields: Fields, event: Fields | None, user_id_path: ParsedResult) -> str:
-    if event is None:
+def _find_user_id(fields: Fields, event: Fields, user_id_path: ParsedResult) -> str:
+    if not event:
         return read_user_id(
             fields.get("user_id"),
             "The request has no user_id. No other field is read; UserIdPath is for EventBridge "
@@ -194,29 +191,30 @@ def _find_user_id(fields: Fields, event: Fields | None, user_id_path: ParsedResu
 
 def _read_user_ids(fields: Fields) -> list[Any]:
     user_ids = fields["user_ids"]
-    allowed = f"send an array of 1 to {MAX_USER_IDS} ids"
-    if fields.get("user_id") is not None:
-        raise FieldError(Reason.USER_IDS_MALFORMED, "Send user_id or user_ids, not both of them.")
-    if not isinstance(user_ids, list):
-        raise FieldError(Reason.USER_IDS_MALFORMED, f"user_ids is {kind_of(user_ids)}; {allowed}.")
-    if not 0 < len(user_ids) <= MAX_USER_IDS:
-        raise FieldError(Reason.USER_IDS_MALFORMED, f"user_ids has {len(user_ids)} ids; {allowed}.")
+    if (
+        fields.get("user_id") is not None
+        or not isinstance(user_ids, list)
+        or not 0 < len(user_ids) <= MAX_USER_IDS
+    ):
+        raise FieldError(
+            Reason.USER_IDS_MALFORMED,
+            f"user_ids must be an array of 1 to {MAX_USER_IDS} ids, without a user_id beside it.",
+        )
     trimmed = [each.strip() if isinstance(each, str) else each for each in user_ids]
     return list({json.dumps(each): each for each in trimmed}.values())
 
 
-def _misspelt(fields: Fields, *, is_event: bool) -> list[FieldError]:
+def _misspelt(fields: Fields, *, is_event: bool) -> FieldError | None:
     # An event may name the user in any field; UserIdPath says in which.
     names = {_plain(name): name for name in (_OPTIONAL_FIELDS if is_event else _FIELDS)}
-    faults = [
-        FieldError(Reason.FIELD_MISSPELT, f'The field "{name[:50]}" must be spelt {right}.')
-        for name in fields
-        if (right := names.get(_plain(name), name)) != name
-    ]
-    if any(_plain(name) == "dryrun" and not _is_blank(fields[name]) for name in fields):
+    right = [names[_plain(each)] for each in fields if names.get(_plain(each), each) != each]
+    if right:
+        detail = f"Fields are misspelt; write {', '.join(dict.fromkeys(right))}."
+        return FieldError(Reason.FIELD_MISSPELT, detail)
+    if any(_plain(each) == "dryrun" and not _is_blank(fields[each]) for each in fields):
         detail = "dry_run is for sweeps; no request has one."
-        faults.append(FieldError(Reason.DRY_RUN_NOT_SUPPORTED, detail))
-    return faults
+        return FieldError(Reason.DRY_RUN_NOT_SUPPORTED, detail)
+    return None
 
 
 def _plain(name: str) -> str:
@@ -234,33 +232,26 @@ def _has_unsafe_character(text: str) -> bool:
     )
 
 
-def _read_id(fields: Fields, name: str, reason: Reason) -> str | None:
-    value = fields.get(name)
-    if _is_blank(value):
-        return None
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str):
-        raise FieldError(reason, f"{name} is {kind_of(value)}; send a string or a whole number.")
-    if usable_id(text) is None:
+def _check_id(given: Fields, name: str, reason: Reason) -> None:
+    if name in given and usable_id(given[name]) is None:
         raise FieldError(
             reason,
-            f"{name} is too long or contains an invisible character; {MAX_ID_LENGTH} visible "
-            "characters are allowed.",
+            f"{name} must be a string of at most {MAX_ID_LENGTH} visible characters, or a whole "
+            "number.",
         )
-    return text
 
 
-def _read_on_active_window(value: Any) -> OnActiveWindow:
-    if _is_blank(value):
-        return OnActiveWindow.SKIP
-    if value not in list(OnActiveWindow):
-        raise FieldError(Reason.ON_ACTIVE_WINDOW_UNKNOWN, "on_active_window must be skip or defer.")
-    return OnActiveWindow(value)
+def _read_on_active_window(given: Fields) -> str:
+    value: Any = given.get("on_active_window", "skip")
+    if value not in ("skip", "defer"):
+        detail = "on_active_window must be skip or defer."
+        raise FieldError(Reason.ON_ACTIVE_WINDOW_UNKNOWN, detail)
+    return str(value)
 
 
 def _read_not_after(value: Any) -> float | None:
     """Read a date as the end of that day, and a time without an offset as UTC."""
-    if _is_blank(value):
+    if value is None:
         return None
     try:
         text = value.strip()

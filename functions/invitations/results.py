@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from invitations.messages import Message
-    from invitations.requests import InvalidRequestError, Request
+    from invitations.requests import Request
 
 SCHEMA_VERSION = "1.1"
 
@@ -69,33 +68,48 @@ class Reason(StrEnum):
     NOT_AFTER_MALFORMED = "not_after_malformed"
 
 
-DETAILS: Mapping[Reason, str] = {
+ENDS: Mapping[Reason, tuple[Status, str | None]] = {
+    Reason.INVITED: (Status.SENT, None),
     Reason.WINDOW_ACTIVE: (
+        Status.SKIPPED,
         "The user was invited within the last minutes, or may have been; ask again after "
-        "window_ends_at, or send on_active_window: defer."
+        "window_ends_at, or send on_active_window: defer.",
     ),
     Reason.NOT_DUE: (
+        Status.SKIPPED,
         "The user was invited, or may have been, after the sweep found them; the next sweep looks "
-        "at them again."
+        "at them again.",
     ),
     Reason.DAILY_LIMIT: (
+        Status.SKIPPED,
         "The user got as many invitations in the last 24 hours as UserDailyLimit allows; find out "
-        "what keeps asking."
+        "what keeps asking.",
     ),
-    Reason.BAD_REQUEST: "The API called the request malformed; check the user_id.",
+    Reason.BAD_REQUEST: (
+        Status.REJECTED,
+        "The API called the request malformed; check the user_id.",
+    ),
     Reason.FORBIDDEN: (
-        "The API key may not invite this user; check that its Partoo user has write access."
+        Status.REJECTED,
+        "The API key may not invite this user; check that its Partoo user has write access.",
     ),
-    Reason.USER_NOT_FOUND: "The API knows no such user; check the user_id.",
-    Reason.UNSUPPORTED_MEDIA_TYPE: "The API did not accept the request's content type.",
-    Reason.CLIENT_ERROR: "The API refused the request; http_status says how.",
+    Reason.USER_NOT_FOUND: (Status.REJECTED, "The API knows no such user; check the user_id."),
+    Reason.UNSUPPORTED_MEDIA_TYPE: (
+        Status.REJECTED,
+        "The API did not accept the request's content type.",
+    ),
+    Reason.CLIENT_ERROR: (Status.REJECTED, "The API refused the request; http_status says how."),
     Reason.ATTEMPTS_EXHAUSTED: (
+        Status.FAILED,
         "No call brought a clear answer in MaxAttempts calls; redrive the message once the API "
-        "answers again."
+        "answers again.",
     ),
-    Reason.DEADLINE_PASSED: "The request's not_after passed before it could be carried out.",
+    Reason.DEADLINE_PASSED: (
+        Status.FAILED,
+        "The request's not_after passed before it could be carried out.",
+    ),
 }
-"""One sentence for each reason that does not depend on the input."""
+"""The status and the detail of each reason that does not depend on the input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +149,6 @@ class Result:
 
 def request_result(
     request: "Request",
-    status: Status,
     reason: Reason,
     occurred_at: float,
     *,
@@ -147,46 +160,24 @@ def request_result(
     The id of a `failed` also depends on when the request was asked for: a redriven request may fail
     again.
     """
-    state, is_sent = request.state, status == Status.SENT
-    identity: list[Any] = [request.request_id, request.user_id]
-    if status == Status.FAILED:
-        identity.append(state.asked_at)
+    state, (status, detail) = request.state, ENDS[reason]
+    is_sent = status == Status.SENT
+    asked_at = [state.asked_at] if status == Status.FAILED else []
     return Result(
-        result_id=_result_id(status, identity),
+        result_id=result_id(status, request.request_id, request.user_id, *asked_at),
         request_id=request.request_id,
         user_id=request.user_id,
         correlation_id=request.correlation_id,
-        source=request.source,
+        source=request.message.source,
         status=status,
         reason=reason,
-        detail=DETAILS.get(reason),
+        detail=detail,
         http_status=state.http_status,
         attempts=state.attempts,
         occurred_at=iso(occurred_at),
         window_ends_at=None if window_ends_at is None else iso(window_ends_at),
         invitation_expires_at=iso(occurred_at + INVITATION_SECONDS) if is_sent else None,
         sent_count=sent_count,
-    )
-
-
-def invalid_result(message: "Message", error: "InvalidRequestError") -> Result:
-    """Return the result of input that is no request.
-
-    The result is not stored: each delivery of the message gives the same one. The id depends on the
-    message, because two faulty messages may name one request; a request of an order that was split
-    has an id of its own.
-    """
-    state = message.retry_state
-    return Result(
-        result_id=_result_id(Status.INVALID, [state.request_id if state else message.message_id]),
-        request_id=error.request_id,
-        user_id=error.user_id,
-        correlation_id=error.correlation_id,
-        source=error.source,
-        status=Status.INVALID,
-        reason=error.reason,
-        detail=error.detail,
-        occurred_at=iso(state.asked_at if state else message.received_at),
     )
 
 
@@ -199,7 +190,7 @@ def known_fields(cls: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}
 
 
-def _result_id(status: Status, identity: list[Any]) -> str:
+def result_id(status: Status, *identity: str | float) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"result/{status}/{json.dumps(identity)}"))
 
 

@@ -1,13 +1,12 @@
 """The envelopes around a request, and the shapes of other services that contain none."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from invitations.messages import Message, refuse_constant
+from invitations.messages import Message
 from invitations.results import Reason, Source
 
 Fields = Mapping[str, Any]
@@ -35,38 +34,36 @@ class Content:
     """The content of a message without its envelopes."""
 
     source: Source
+    event: Fields
+    """The EventBridge event whose detail the fields are; empty if there is none."""
     fields: Fields = field(default_factory=dict)
-    event: Fields | None = None
-    """The EventBridge event whose detail the fields are."""
     fault: FieldError | None = None
     """Why there are no fields."""
 
 
 def unwrap(message: Message) -> Content:
     """Take a request or an order out of an SNS notification and an EventBridge event."""
-    source, event = message.source, None
+    source, event = message.source, {}
     try:
-        document = _parse_object(message.body, "The body")
+        document = _parse(message.body)
         match document:
             case {"Type": "Notification", "TopicArn": _, "Message": str(text)}:
                 source = Source.SNS
-                document = _parse_object(text, "The notification's Message")
-        if {"source", "detail-type", "detail"} <= document.keys():
-            source = source if source == Source.SNS else Source.EVENTBRIDGE
-            event, document = document, document["detail"]
-            if not isinstance(document, dict):
-                raise _unsupported(
-                    f"The event's detail is {kind_of(document)}; send an object with the user's id "
-                    "where UserIdPath looks for it"
-                )
-        # An object with user_id or user_ids is a request, whatever else it contains.
-        elif not {"user_id", "user_ids"} & document.keys():
-            shape = _shape_of_another_service(document)
-            if shape is not None:
-                raise _unsupported(f"The body is {shape}")
+                document = _parse(text)
     except FieldError as fault:
-        return Content(source, event=event, fault=fault)
-    return Content(source, document, event)
+        return Content(source, {}, fault=fault)
+    match document:
+        case {"source": _, "detail-type": _, "detail": detail}:
+            source = source if source == Source.SNS else Source.EVENTBRIDGE
+            event, document = document, detail
+    shape = _shape_of_another_service(event or document)
+    if shape is not None:
+        detail = f"The message is {shape}."
+        return Content(source, event, fault=FieldError(Reason.UNSUPPORTED_SHAPE, detail))
+    if not isinstance(document, dict):
+        detail = f"The message is {kind_of(document)}; send a JSON object with a user_id."
+        return Content(source, event, fault=FieldError(Reason.NOT_AN_OBJECT, detail))
+    return Content(source, event, document)
 
 
 def kind_of(value: Any) -> str:
@@ -74,54 +71,46 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "an object")
 
 
-def _parse_object(text: str, what: str) -> dict[str, Any]:
+def _parse(text: str) -> Any:
     try:
-        document = json.loads(
-            text.removeprefix("\ufeff"),
-            object_pairs_hook=_object_of,
-            parse_constant=refuse_constant,
+        return json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_object_of, parse_constant=_refuse
         )
     except (ValueError, RecursionError) as error:
-        place = ""
-        if isinstance(error, json.JSONDecodeError):
-            place = f" (line {error.lineno}, column {error.colno})"
-        raise FieldError(
-            Reason.MALFORMED_JSON, f"{what} is not valid JSON{place}; send a JSON object."
-        ) from error
-    match document:
-        case dict():
-            return document
-        case str():
-            raise _unsupported(
-                f"{what} is a JSON string; send the object itself, without quotes around it"
-            )
-        case [dict(), *_]:
-            raise _unsupported(
-                f"{what} is an array, as EventBridge Pipes send it; send each element by itself"
-            )
-    raise FieldError(
-        Reason.NOT_AN_OBJECT, f"{what} is {kind_of(document)}; send a JSON object with a user_id."
-    )
+        detail = f"The message is not valid JSON ({error}); send a JSON object."
+        raise FieldError(Reason.MALFORMED_JSON, detail) from error
+
+
+def _refuse(constant: str) -> None:
+    # Python's parser takes NaN and Infinity.
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        # Another text could be an e-mail address.
-        which = f"the key {twice}" if re.fullmatch(r"\w{1,50}", twice) else "a key"
-        raise FieldError(Reason.DUPLICATE_KEY, f"An object has {which} twice; send each key once.")
+        detail = "An object has the same key twice; send each key once."
+        raise FieldError(Reason.DUPLICATE_KEY, detail)
     return document
 
 
-def _unsupported(detail: str) -> FieldError:
-    return FieldError(Reason.UNSUPPORTED_SHAPE, f"{detail}.")
-
-
-def _shape_of_another_service(document: Fields) -> str | None:
+def _shape_of_another_service(document: Any) -> str | None:
     """Return what a document is and what to send instead; None for no known shape."""
     match document:
+        case {"source": _, "detail-type": _, "detail": detail}:
+            if isinstance(detail, dict):
+                return None
+            return (
+                f"an event whose detail is {kind_of(detail)}; send an object with the user's id "
+                "where UserIdPath looks for it"
+            )
+        case {"user_id": _} | {"user_ids": _}:
+            # A request, whatever else it contains.
+            return None
+        case str():
+            return "a string; send the object itself, without quotes around it"
+        case [dict(), *_]:
+            return "an array, as EventBridge Pipes send it; send each element by itself"
         case {"Type": _, "SubscribeURL": _}:
             return "a confirmation of SNS; subscribe the queue by its ARN"
         case {"Type": _, "TopicArn": _}:

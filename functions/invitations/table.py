@@ -13,11 +13,10 @@ because DynamoDB deletes late.
 """
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,12 +28,9 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 Item = Mapping[str, Any]
-"""Texts, numbers and lists of them; empty for an item that does not exist."""
+"""Texts, numbers, and lists and maps of them; empty for an item that does not exist."""
 
-MOST_KEYS_AT_ONCE = 100
-
-_TRIES = 4
-_PAUSE_SECONDS = 0.1
+_MOST_KEYS_AT_ONCE = 100
 
 
 class ConflictError(Exception):
@@ -45,42 +41,39 @@ class ConflictError(Exception):
         self.item = item
 
 
-class Table(Protocol):
+class Table:
     """Both methods raise TableUnavailableError when their effect is unknown or absent."""
 
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
     def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
-        """Read items in the order of the keys; each key once.
+        """Read items in the order of the keys.
 
         An item that is not read consistently may lack the latest writes.
         """
+        found: dict[Key, Item] = {}
+        names = [_to_dynamodb({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        for start in range(0, len(names), _MOST_KEYS_AT_ONCE):
+            some = names[start : start + _MOST_KEYS_AT_ONCE]
+            asked: Any = {self._table_name: {"Keys": some, "ConsistentRead": consistent}}
+            try:
+                answer = self._client.batch_get_item(RequestItems=asked)
+            except (BotoCoreError, ClientError) as error:
+                raise TableUnavailableError(f"the table was not read: {error}") from error
+            if answer.get("UnprocessedKeys"):
+                # DynamoDB throttles some of the keys; the SDK repeats a call only if it does all.
+                raise TableUnavailableError("the table left keys unread")
+            for item in map(from_dynamodb, answer["Responses"].get(self._table_name, [])):
+                found[item["pk"], item["sk"]] = item
+        return [found.get(key, {}) for key in keys]
 
     def write(self, key: Key, item: Item, read: Item) -> Item:
         """Replace `read`, the item as it was read, by another; return the item as written.
 
         Raises ConflictError when the stored item is no longer `read`.
         """
-
-
-class DynamoDbTable:
-    def __init__(
-        self,
-        client: "DynamoDBClient",
-        table_name: str,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._sleep = sleep
-
-    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
-        found: dict[Key, Item] = {}
-        for start in range(0, len(keys), MOST_KEYS_AT_ONCE):
-            for stored in self._get(keys[start : start + MOST_KEYS_AT_ONCE], consistent=consistent):
-                item = from_dynamodb(stored)
-                found[item["pk"], item["sk"]] = item
-        return [found.get(key, {}) for key in keys]
-
-    def write(self, key: Key, item: Item, read: Item) -> Item:
         written = {**item, "pk": key[0], "sk": key[1], "revision": str(uuid.uuid4())}
         guard: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if read:
@@ -95,35 +88,15 @@ class DynamoDbTable:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **guard,
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise _unavailable(error) from error
+        except self._client.exceptions.ConditionalCheckFailedException as error:
             response: Any = error.response
             stored = from_dynamodb(response.get("Item", {}))
             # This write succeeded before: the SDK repeated it after a lost response.
             if stored.get("revision") != written["revision"]:
                 raise ConflictError(stored) from None
-        except BotoCoreError as error:
-            raise _unavailable(error) from error
+        except (BotoCoreError, ClientError) as error:
+            raise TableUnavailableError(f"the table was not written: {error}") from error
         return written
-
-    def _get(self, keys: Sequence[Key], *, consistent: bool) -> list[dict[str, Any]]:
-        items: list[Any] = []
-        left: Any = {
-            "Keys": [_to_dynamodb({"pk": pk, "sk": sk}) for pk, sk in keys],
-            "ConsistentRead": consistent,
-        }
-        for tries in range(_TRIES):
-            try:
-                answer = self._client.batch_get_item(RequestItems={self._table_name: left})
-            except (BotoCoreError, ClientError) as error:
-                raise _unavailable(error) from error
-            items += answer["Responses"].get(self._table_name, [])
-            left = answer.get("UnprocessedKeys", {}).get(self._table_name)
-            if not left:
-                return items
-            self._sleep(_PAUSE_SECONDS * 2**tries)
-        raise TableUnavailableError("the table left keys unread")
 
 
 def _to_dynamodb(item: Item) -> dict[str, Any]:
@@ -134,18 +107,12 @@ def _to_dynamodb(item: Item) -> dict[str, Any]:
 
 
 def from_dynamodb(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item of DynamoDB with plain texts, numbers and lists."""
+    """Return an item of DynamoDB with plain numbers."""
     deserialize = TypeDeserializer().deserialize
-    return {name: _plain(deserialize(value)) for name, value in item.items()}
+    values = {name: deserialize(value) for name, value in item.items()}
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=_number))
+    return plain
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, Decimal):
-        return int(value) if value == int(value) else float(value)
-    return value
-
-
-def _unavailable(error: Exception) -> TableUnavailableError:
-    return TableUnavailableError(f"the table did not take a call: {error}")
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == int(value) else float(value)

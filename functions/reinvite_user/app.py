@@ -18,14 +18,15 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invitations.dependencies import build_reinviter
-from invitations.messages import Deferred, Message
+from invitations.messages import Deferred, Message, RetryState
 from invitations.observability import count, logger, metrics, traced
-from invitations.records import is_batch, message_of
-from invitations.reinvite import LARGEST_SMALL_ORDER, Execution
+from invitations.partoo import THREADS
+from invitations.queues import is_batch, message_of
+from invitations.reinvite import Execution
 from invitations.results import Result, Source
 
 reinviter = build_reinviter()
-threads = ThreadPoolExecutor(LARGEST_SMALL_ORDER)
+threads = ThreadPoolExecutor(THREADS)
 
 
 @logger.inject_lambda_context
@@ -39,13 +40,13 @@ def handler(event: Any, context: LambdaContext) -> Mapping[str, Any]:
         return async_process_partial_response(
             event, partial(carry_out_record, execution), processor, context
         )
-    now = time.time()
-    message = Message(context.aws_request_id, json.dumps(event), Source.DIRECT, now, now)
+    state = RetryState(asked_at=time.time())
+    message = Message(context.aws_request_id, json.dumps(event), Source.DIRECT, state)
     futures = [
         threads.submit(reinviter.carry_out, each, execution)
         for each in reinviter.split_small_order(message)
     ]
-    # One failure must not leave calls of the others to a container that Lambda freezes.
+    # After a failure, too: other threads must not go on in a container that Lambda freezes.
     wait(futures)
     return {"results": [answer(each) for future in futures for each in future.result()]}
 
@@ -55,12 +56,10 @@ async def carry_out_record(execution: Execution, record: SQSRecord) -> None:
 
     Only Powertools' asynchronous processor carries out records side by side.
     """
+    loop = asyncio.get_running_loop()
     try:
-        message = message_of(
-            record, reinviter.exits.retry_queue.name, reinviter.exits.bulk_queue.name
-        )
-        carry_out = partial(reinviter.carry_out, message, execution)
-        await asyncio.get_running_loop().run_in_executor(threads, carry_out)
+        message = message_of(record, reinviter.retry_queue.name, reinviter.bulk_queue.name)
+        await loop.run_in_executor(threads, reinviter.carry_out, message, execution)
     except Exception:
         logger.exception("message returned to its queue", extra={"message_id": record.message_id})
         count("MessagesReturned")

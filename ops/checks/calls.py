@@ -22,7 +22,7 @@ _REFUSED = ("unauthorized", "key_refused")
 # How the reasons begin that do not say that requests fail, too: the key was not tried, or the API
 # took it and did not say when it expires.
 _UNKNOWN = (
-    *("quota", "throttled", "operator", "outage", "token_expired", "time_budget_exhausted"),
+    *("quota", "throttled", "operator", "outage", "time_budget_exhausted"),
     *("key_list_", "key_not_listed", "key_date_"),
 )
 

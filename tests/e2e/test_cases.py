@@ -30,13 +30,13 @@ INVALID = {
     "09-input-transformer-quoted": ("unsupported_shape", "without quotes around it"),
     "11-lambda-destination-envelope": ("unsupported_shape", "Lambda destination"),
     "15-s3-test-event": ("unsupported_shape", "S3"),
-    "19-duplicate-keys": ("duplicate_key", "user_id twice"),
+    "19-duplicate-keys": ("duplicate_key", "key twice"),
     "22f-capital-defer": ("on_active_window_unknown", "skip or defer"),
     "26-cloudevents-structured": ("unsupported_shape", "CloudEvents"),
     "36-eventbridge-through-pipe-body-object": ("unsupported_shape", "send the record's body"),
     "40-dynamodb-json": ("user_id_not_a_string", "an object"),
     "41-user-object": ("user_id_missing", "UserIdPath is for EventBridge events"),
-    "90-camel-case-optional-fields": ("field_misspelt", "must be spelt not_after"),
+    "90-camel-case-optional-fields": ("field_misspelt", "on_active_window, not_after"),
 }
 USERS_OF_INVALID = {
     "22f-capital-defer": "64f0c1a27be35d0012b0001e",
@@ -206,11 +206,12 @@ def invite_with_secret(stack: Outside, case: str) -> Any:
 def test_requests_wait_while_the_secret_holds_no_key_and_the_log_names_its_form(
     stack_of_key: Outside,
 ) -> None:
+    json_without_key = "JSON that is invalid or has no string in api_key"
     forms = {
-        "85f-json-apiKey-secret": "an object without api_key",
-        "85p-console-default-secret": "an object without api_key",
+        "85f-json-apiKey-secret": json_without_key,
+        "85p-console-default-secret": json_without_key,
         "85k-header-line-secret": "a line with a name and a value",
-        "85l-array-secret": "an array",
+        "85l-array-secret": json_without_key,
     }
     answers = [invite_with_secret(stack_of_key, case) for case in forms]
     # A key with a BOM or in quotes is taken.
@@ -225,5 +226,5 @@ def test_requests_wait_while_the_secret_holds_no_key_and_the_log_names_its_form(
     lines = stack_of_key.logs().splitlines()
     for case, form in forms.items():
         errors = "".join(line for line in lines if f'"{case}"' in line)
-        assert f"the secret holds no key: it is {form}" in errors
+        assert f"the secret holds no key but {form}" in errors
         assert KEY_OF_CASES not in errors

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 
 from invitations.messages import MAX_DELAY_SECONDS
+from invitations.sweeps.sweeper import INVITED_METRICS
 from tests.documents import REPOSITORY, text_of
 from tests.infrastructure.template import MONITORING, TEMPLATE, references, resources_of_type
 
 ALARMS = resources_of_type("AWS::CloudWatch::Alarm")
+FILTERED = [
+    transformation
+    for each in resources_of_type("AWS::Logs::MetricFilter").values()
+    for transformation in each["MetricTransformations"]
+]
 # CodeDeploy acts on it; the function's alarm for errors notifies.
 OF_DEPLOYMENTS = "NewVersionErrorsAlarm"
 NOTIFYING = sorted(ALARMS.keys() - {OF_DEPLOYMENTS})
@@ -38,17 +44,20 @@ BODY, _ = MONITORING["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["F
 WIDGETS: Widgets = json.loads(BODY)["widgets"]
 
 
-def test_page_lists_the_metrics_that_the_functions_write_and_no_others() -> None:
+def test_page_lists_the_metrics_that_are_written_and_no_others() -> None:
     written = {
         name
         for path in (REPOSITORY / "functions").rglob("*.py")
-        for call in re.findall(
-            r"\b(?:count|count_by|add_metric|single_metric)\(([^)]*)", text_of(path)
-        )
+        for call in re.findall(r"\bcount\(([^)]*)", text_of(path))
         for name in re.findall(r'"([A-Z][A-Za-z]+)"', call)
     }
+    filtered = {
+        each["MetricName"]: tuple(dimension["Key"] for dimension in each["Dimensions"])
+        for each in FILTERED
+    }
 
-    assert written == METRICS.keys()
+    assert dict.fromkeys(written | {*INVITED_METRICS}, ()) | filtered == METRICS
+    assert all(each["MetricNamespace"] == {"Ref": "ApplicationName"} for each in FILTERED)
 
 
 @pytest.mark.parametrize("name", NOTIFYING)

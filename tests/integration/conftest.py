@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from invitations.table import DynamoDbTable, Table
+from invitations.table import Table
 from local.aws import LocalAws, local_aws
 from tests.memory_table import InMemoryTable
 from tests.reinvite_world import Clock
@@ -24,9 +24,9 @@ def name() -> str:
 
 
 @pytest.fixture
-def dynamodb(aws: LocalAws, name: str) -> DynamoDbTable:
+def dynamodb(aws: LocalAws, name: str) -> Table:
     aws.create_table(name, "pk", "sk")
-    return DynamoDbTable(aws.client("dynamodb"), name)
+    return Table(aws.client("dynamodb"), name)
 
 
 @pytest.fixture(params=["in_memory", "dynamodb"])
@@ -34,7 +34,7 @@ def table(request: pytest.FixtureRequest) -> Table:
     """The table of the unit tests, and DynamoDB: both keep the same contract."""
     if request.param == "in_memory":
         return InMemoryTable()
-    dynamodb: DynamoDbTable = request.getfixturevalue("dynamodb")
+    dynamodb: Table = request.getfixturevalue("dynamodb")
     return dynamodb
 
 

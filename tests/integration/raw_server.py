@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from invitations.outcomes import Answered, Response, Unknown
+from invitations.outcomes import Cause, Outcome
 from invitations.partoo import PartooApi
 from tests.reinvite_world import Clock
 
@@ -82,11 +82,11 @@ def api_at(url: str, clock: Clock | None = None, timeout_seconds: float = 60) ->
     return PartooApi(url, timeout_seconds, clock or Clock())
 
 
-def call(url: str, user_id: str = USER, *, timeout_seconds: float = 60) -> Response:
+def call(url: str, user_id: str = USER, *, timeout_seconds: float = 60) -> Outcome:
     return api_at(url, timeout_seconds=timeout_seconds).invite(user_id, KEY)
 
 
-def status_of(response: Response) -> int | None:
+def status_of(outcome: Outcome) -> int | None:
     """The status; None for a call whose outcome is unknown."""
-    assert isinstance(response, Answered | Unknown)
-    return response.http_status if isinstance(response, Answered) else None
+    assert outcome.cause != Cause.CONNECTION_FAILED
+    return outcome.http_status

@@ -10,8 +10,8 @@ import pytest
 
 from invitations.ledger import Ledger
 from invitations.messages import StoredResult
-from invitations.results import Reason, Status, request_result
-from invitations.table import DynamoDbTable
+from invitations.results import Reason, request_result
+from invitations.table import Table
 from local.aws import LocalAws
 from local.errors import CommandError
 from ops import limiter
@@ -21,7 +21,7 @@ from tests.fakes import START, a_request
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-SENT = request_result(a_request(), Status.SENT, Reason.INVITED, START, sent_count=1)
+SENT = request_result(a_request(), Reason.INVITED, START, sent_count=1)
 LIMITER: Any = {"pk": {"S": "LIMITER"}, "sk": {"S": "LIMITER"}}
 
 
@@ -33,12 +33,12 @@ class Written:
     table_name: str
 
     def send(self, request_id: str) -> None:
-        ledger = Ledger(DynamoDbTable(self.client, self.table_name), 90, lambda: START)
+        ledger = Ledger(Table(self.client, self.table_name), 90, lambda: START)
         user = ledger.read("u1", request_id).user
-        ledger.claim("u1", user.claimed(request_id, request_id, START, START + 360))
+        claim_id = ledger.claim("u1", user, request_id, START + 360)
         result = replace(SENT, request_id=request_id)
-        stored = StoredResult(result, START, request_id, START + 300, START)
-        ledger.save("u1", stored, START, {})
+        stored = StoredResult(result, START, claim_id, START + 300, START)
+        ledger.save("u1", stored, START)
 
     def forget(self, now: float, *, force: bool = False) -> int:
         return forget(self.client, self.table_name, "u1", now=now, force=force)
@@ -48,7 +48,7 @@ class Written:
 
 
 @pytest.fixture
-def written(aws: LocalAws, dynamodb: DynamoDbTable, name: str) -> Written:
+def written(aws: LocalAws, dynamodb: Table, name: str) -> Written:
     return Written(aws.client("dynamodb"), name)
 
 
@@ -71,9 +71,10 @@ def test_items_of_a_user_alone_are_deleted_by_force_or_once_no_clock_sees_a_wind
 def test_resume_ends_an_operators_pause_alone_and_voids_appointments_but_no_debt_of_tokens(
     written: Written,
 ) -> None:
-    before = {"full_at": 5, "event_line_at": 6, "bulk_line_at": 7, "failures": 3, "probe_until": 9}
+    before = {"full_at": 5, "failures": 3, "probe_until": 9}
     numbers = {name: {"N": str(number)} for name, number in before.items()}
-    throttled = {**LIMITER, **numbers, "pause_reason": {"S": "throttled"}}
+    line_at = {"M": {"event": {"N": "6"}, "bulk": {"N": "7"}}}
+    throttled = {**LIMITER, **numbers, "line_at": line_at, "pause_reason": {"S": "throttled"}}
     written.client.put_item(TableName=written.table_name, Item=throttled)
     assert not limiter.resume(written.client, written.table_name, START)
     assert written.items() == [throttled]
@@ -89,7 +90,5 @@ def test_resume_ends_an_operators_pause_alone_and_voids_appointments_but_no_debt
     assert {name: float(value["N"]) for name, value in item.items() if name not in LIMITER} == {
         "paused_until": START,
         "full_at": 5,
-        "event_line_at": 0,
-        "bulk_line_at": 0,
         "failures": 0,
     }

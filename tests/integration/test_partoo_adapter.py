@@ -5,10 +5,11 @@ import gzip
 import logging
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
-from invitations.outcomes import Answered, Unknown
+from invitations.outcomes import Cause, judge
 from tests.integration.raw_server import (
     KEY,
     OK,
@@ -126,7 +127,7 @@ def test_redirect_is_not_followed() -> None:
 
 def test_answer_says_when_it_came_and_when_to_call_again(clock: Clock) -> None:
     with serving(answering(b"HTTP/1.1 429 No\r\nRetry-After: 17" + NO_BODY)) as server:
-        assert api_at(server.url, clock).invite(USER, KEY) == Answered(429, clock.now, "17")
+        assert api_at(server.url, clock).invite(USER, KEY) == judge(429, clock.now, "17")
 
 
 def test_page_has_all_of_its_body_and_a_refusal_an_excerpt(clock: Clock) -> None:
@@ -134,8 +135,8 @@ def test_page_has_all_of_its_body_and_a_refusal_an_excerpt(clock: Clock) -> None
     with serving(stays(page), answering(refusal)) as server:
         api = api_at(server.url, clock)
 
-        assert api.search({}, KEY) == Answered(200, clock.now, body="x" * 1_000_000)
-        assert api.search({}, KEY) == Answered(403, clock.now, excerpt="{}")
+        assert api.search({}, KEY) == replace(judge(200, clock.now), body="x" * 1_000_000)
+        assert api.search({}, KEY) == replace(judge(403, clock.now), excerpt="{}")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_page_has_all_of_its_body_and_a_refusal_an_excerpt(clock: Clock) -> None
 )
 def test_page_that_is_too_long_or_breaks_off_is_unknown(answer: bytes) -> None:
     with serving(answering(answer)) as server:
-        assert isinstance(api_at(server.url).list_keys(KEY), Unknown)
+        assert api_at(server.url).list_keys(KEY).cause == Cause.NO_ANSWER
 
 
 class DrippingClock(Clock):
@@ -178,7 +179,7 @@ def test_dripping_body_is_given_up_after_a_second_and_its_connection_too() -> No
         clock.bytes_to_send.release(15_000)
 
     assert [status_of(each) for each in responses] == [200, 200]
-    assert [vars(each)["excerpt"] for each in responses] == ["", "{}"]
+    assert [each.excerpt for each in responses] == ["", "{}"]
     assert len(server.connections) == 2
     assert len(sent) < 1_000
 
@@ -197,7 +198,7 @@ def test_dripping_body_is_given_up_after_a_second_and_its_connection_too() -> No
 )
 def test_excerpt_names_neither_key_nor_person(answer: str, excerpt: str) -> None:
     with serving(answering(answer.encode())) as server:
-        assert vars(call(server.url))["excerpt"] == excerpt
+        assert call(server.url).excerpt == excerpt
 
 
 def test_error_and_log_of_the_http_library_name_neither_key_nor_person(
@@ -207,7 +208,7 @@ def test_error_and_log_of_the_http_library_name_neither_key_nor_person(
     with serving(answering(f"Hello ada@example.com, {KEY}\r\n\r\n".encode())) as server:
         response = call(server.url)
 
-    assert isinstance(response, Unknown)
-    assert response.error.endswith("BadStatusLine('Hello [e-mail], [key]\\r\\n'))")
+    assert response.cause == Cause.NO_ANSWER
+    assert response.excerpt.endswith("BadStatusLine('Hello [e-mail], [key]\\r\\n'))")
     assert "Starting new HTTP connection" in caplog.text
     assert KEY not in caplog.text

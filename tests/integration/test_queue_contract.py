@@ -8,11 +8,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from invitations.batcher import send_batch
 from invitations.errors import QueueUnavailableError
 from invitations.messages import Message, RetryState
 from invitations.queues import MessageQueue
-from invitations.results import Reason, Source, Status, request_result
+from invitations.results import Reason, Source, request_result
 from local.aws import LocalAws
 from local.processes import free_port
 from tests.fakes import START, a_request
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 BODY = '{ "user_id" : "zażółć 🎉 \ufffd",\n\t"user_id": "twice" } '
 """A body that does not survive being parsed and written again."""
 
-MESSAGE = Message("m1", BODY, Source.SQS, sent_at=START, received_at=START)
-STATE = RetryState("r1", Source.EVENTBRIDGE, START)
-FAILED = request_result(a_request(state=STATE), Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, START)
-# As many as SQS takes; one has a name of ours.
+STATE = RetryState(START, attempts=2)
+MESSAGE = Message("m1", BODY, Source.EVENTBRIDGE, STATE, "r1")
+FAILED = request_result(a_request(source=Source.EVENTBRIDGE), Reason.ATTEMPTS_EXHAUSTED, START)
+# As many as SQS takes.
 TEN_ATTRIBUTES = replace(
     MESSAGE,
     attributes={
         name: {"stringValue": "crm", "binaryListValues": [], "dataType": "String"}
-        for name in ("source", *(f"crm-{number}" for number in range(8)), "traceparent")
+        for name in (*(f"crm-{number}" for number in range(9)), "traceparent")
     },
 )
 
@@ -68,7 +67,7 @@ def texts(message: "MessageTypeDef") -> dict[str, str]:
 def test_deferred_copy_has_the_body_untouched_the_retry_state_and_names_for_a_redrive(
     bench: Bench,
 ) -> None:
-    bench.queue.defer(MESSAGE, STATE, 0)
+    bench.queue.defer(MESSAGE, 0)
 
     [copy] = bench.receive()
     attributes = texts(copy)
@@ -97,7 +96,7 @@ def test_senders_attributes_travel_with_their_types(bench: Bench) -> None:
         "money": {"stringValue": "7.5", "dataType": "Number.eur"},
         "picture": {"binaryValue": "AAH/", "stringValue": None, "dataType": "Binary.png"},
     }
-    bench.queue.defer(replace(MESSAGE, attributes=attributes), STATE, 0)
+    bench.queue.defer(replace(MESSAGE, attributes=attributes), 0)
 
     [copy] = bench.receive()
     assert {name: copy["MessageAttributes"][name] for name in attributes} == {
@@ -109,8 +108,8 @@ def test_senders_attributes_travel_with_their_types(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("put", "kept"),
     [
-        (lambda queue: queue.defer(TEN_ATTRIBUTES, STATE, 0), 7),
-        (lambda queue: queue.send([(BODY, STATE)], TEN_ATTRIBUTES), 7),
+        (lambda queue: queue.defer(TEN_ATTRIBUTES, 0), 7),
+        (lambda queue: queue.send_all([TEN_ATTRIBUTES]), 7),
         (lambda queue: queue.send_dead_letter(TEN_ATTRIBUTES, FAILED), 5),
     ],
 )
@@ -120,12 +119,12 @@ def test_as_many_of_the_senders_attributes_as_fit_are_kept_and_the_log_names_the
     put(bench.queue)
 
     copy = texts(*bench.receive())
-    numbered = [f"crm-{number}" for number in range(8)]
+    numbered = [f"crm-{number}" for number in range(9)]
     assert len(copy) == 10
     assert copy["source"] == "eventbridge"
     assert {*copy} & {*numbered, "traceparent"} == {*numbered[: kept - 1], "traceparent"}
     [line] = caplog.records
-    dropped = ["source", *numbered[kept - 1 :]]
+    dropped = numbered[kept - 1 :]
     assert (line.message, vars(line)["dropped"]) == ("message attributes dropped", dropped)
 
 
@@ -133,7 +132,7 @@ def test_as_many_of_the_senders_attributes_as_fit_are_kept_and_the_log_names_the
 def test_any_number_of_new_requests_of_any_size_is_put_on_the_queue(
     bench: Bench, bodies: list[str]
 ) -> None:
-    bench.queue.send([(body, STATE) for body in bodies])
+    bench.queue.send_all([replace(MESSAGE, body=body) for body in bodies])
 
     received = [message for _ in range(3) for message in bench.receive()]
     assert sorted(message["Body"] for message in received) == sorted(bodies)
@@ -143,22 +142,16 @@ def test_any_number_of_new_requests_of_any_size_is_put_on_the_queue(
 # Refusals
 
 
-def test_refusal_of_one_message_of_a_batch_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("third", "refusal"),
+    [({}, "no error code"), ({"Failed": [{"Id": "2", "Code": "InternalError"}]}, "InternalError")],
+)
+def test_refusal_of_one_message_of_a_batch_is_an_error(third: dict[str, Any], refusal: str) -> None:
     client = Mock()
-    client.send_message_batch.return_value = {"Failed": [{"Id": "0", "Code": "InternalError"}]}
+    client.send_message_batch.return_value = {"Successful": [{"Id": "0"}, {"Id": "1"}], **third}
 
-    with pytest.raises(QueueUnavailableError, match="InternalError"):
-        MessageQueue(client, "url").send_text("text", 0)
-
-
-def test_each_entry_of_a_batch_is_taken_or_refused_for_itself() -> None:
-    answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "Code": "InternalError"}]}
-
-    assert send_batch(lambda _: answer, [{}, {}, {}]) == [
-        None,
-        "no error code returned",
-        "InternalError",
-    ]
+    with pytest.raises(QueueUnavailableError, match=refusal):
+        MessageQueue(client, "url").send_all([MESSAGE] * 3)
 
 
 @pytest.mark.parametrize("where", ["missing", "unreachable"])
@@ -169,7 +162,7 @@ def test_message_that_the_queue_does_not_take_is_an_error(
     reached = aws if where == "missing" else nobody
     queue = MessageQueue(reached.client("sqs"), f"{reached.endpoint_url}/000000000000/{name}")
 
-    with pytest.raises(QueueUnavailableError, match="a queue did not take a message"):
-        queue.defer(MESSAGE, STATE, 0)
-    with pytest.raises(QueueUnavailableError, match="a queue did not take a message"):
-        queue.send([(BODY, STATE)])
+    with pytest.raises(QueueUnavailableError, match="a message was not taken"):
+        queue.defer(MESSAGE, 0)
+    with pytest.raises(QueueUnavailableError, match="a message was not taken"):
+        queue.send_all([MESSAGE])

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from invitations.errors import TableUnavailableError
-from invitations.table import ConflictError, DynamoDbTable, Item, Key, Table
+from invitations.table import ConflictError, Item, Key, Table
 from local.aws import LocalAws
 from local.processes import free_port
 
@@ -22,10 +22,10 @@ ITEM = {
     "number": 1_800_000_000.125,
     "count": 3,
     "times": [1.5, 2.5],
+    "lines": {"event": 1.5},
     "nothing": None,
 }
 DYNAMODB_KEY = {"pk": {"S": KEY[0]}, "sk": {"S": KEY[1]}}
-UNREAD = {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [DYNAMODB_KEY]}}}
 
 
 def read(table: Table, key: Key = KEY) -> Item:
@@ -101,7 +101,7 @@ class RepeatingClient:
     """A client of DynamoDB that repeats each write, as the SDK does after a lost reply."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._client, self.exceptions = client, client.exceptions
 
     def put_item(self, **call: Any) -> Any:
         self._client.put_item(**call)
@@ -109,10 +109,10 @@ class RepeatingClient:
 
 
 def test_write_that_the_sdk_repeats_after_a_lost_reply_is_no_conflict(
-    aws: LocalAws, dynamodb: DynamoDbTable, name: str
+    aws: LocalAws, dynamodb: Table, name: str
 ) -> None:
     client: Any = RepeatingClient(aws.client("dynamodb"))
-    repeating = DynamoDbTable(client, name)
+    repeating = Table(client, name)
 
     repeating.write(KEY, {"count": 2}, write(repeating))
     assert read(dynamodb)["count"] == 2
@@ -130,19 +130,14 @@ def client() -> "DynamoDBClient":
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def stubbed(client: "DynamoDBClient", pauses: list[float]) -> DynamoDbTable:
-    return DynamoDbTable(client, "table", pauses.append)
+def stubbed(client: "DynamoDBClient") -> Table:
+    return Table(client, "table")
 
 
 @pytest.mark.parametrize(("operation", "call"), [("put_item", write), ("batch_get_item", read)])
 def test_error_of_dynamodb_and_a_missing_connection_are_outages(
     client: "DynamoDBClient",
-    stubbed: DynamoDbTable,
+    stubbed: Table,
     operation: str,
     call: Callable[[Table], object],
 ) -> None:
@@ -155,18 +150,10 @@ def test_error_of_dynamodb_and_a_missing_connection_are_outages(
         call(stubbed)
 
 
-def test_keys_left_unread_are_read_again_after_longer_and_longer_pauses(
-    client: "DynamoDBClient", stubbed: DynamoDbTable, pauses: list[float]
-) -> None:
-    keys = {"Keys": [DYNAMODB_KEY], "ConsistentRead": True}
-    found = {"Responses": {"table": [{**DYNAMODB_KEY, "count": {"N": "7"}}]}}
+def test_keys_left_unread_are_an_outage(client: "DynamoDBClient", stubbed: Table) -> None:
+    unread = {"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [DYNAMODB_KEY]}}}
     replies = Stubber(client)
-    replies.add_response("batch_get_item", UNREAD, {"RequestItems": {"table": keys}})
-    for answer in (found, UNREAD, UNREAD, UNREAD, UNREAD):
-        replies.add_response("batch_get_item", answer)
+    replies.add_response("batch_get_item", unread)
 
-    with replies:
-        assert read(stubbed)["count"] == 7
-        with pytest.raises(TableUnavailableError, match="unread"):
-            read(stubbed)
-    assert pauses == [0.1, 0.1, 0.2, 0.4, 0.8]
+    with replies, pytest.raises(TableUnavailableError, match="unread"):
+        read(stubbed)

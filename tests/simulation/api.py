@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from invitations.outcomes import Answered, NotSent, Response, Unknown
+from invitations.outcomes import Cause, Outcome, judge
 from invitations.partoo import PartooApi
 from invitations.results import Status
 
@@ -55,10 +55,10 @@ class SimulatedApi(PartooApi):
         self.accepted_key = "key-1"
         self._world = world
 
-    def invite(self, user_id: str, api_key: str) -> Response:
+    def invite(self, user_id: str, api_key: str) -> Outcome:
         world, began_at = self._world, self._world.now
         if world.fails_at("api.invite"):
-            return NotSent("refused")
+            return Outcome(cause=Cause.CONNECTION_FAILED)
         answer = world.running.answer if api_key == self.accepted_key else ApiAnswer(401)
         call = self._arrive(user_id, began_at, answer)
         try:
@@ -67,8 +67,8 @@ class SimulatedApi(PartooApi):
             call.emailed_at = world.now + LATE_SECONDS if answer.late else call.emailed_at
         ended_at = world.now + world.running.container.offset
         if is_lost or answer.status is None:
-            return Unknown("lost", gave_up_at=ended_at)
-        return Answered(answer.status, ended_at)
+            return Outcome(cause=Cause.NO_ANSWER, emailed_at=ended_at)
+        return judge(answer.status, ended_at)
 
     def _arrive(self, user_id: str, began_at: float, answer: ApiAnswer) -> Call:
         world = self._world

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from greenlet import getcurrent, greenlet
 
 from invitations.messages import Pace
-from invitations.outcomes import Answered, NotSent, Response
+from invitations.outcomes import Cause, Outcome, judge
 from tests.infrastructure.template import function
 from tests.simulation.limiters import RETRY_AFTER_SECONDS, Limiter, NoLimit
 
@@ -32,6 +32,8 @@ LEDGER_SECONDS = 0.005
 PUBLISH_SECONDS = 0.012
 SEND_SECONDS = 0.01
 _HAND_OVER_SECONDS = 0.03
+# While a poller gathers, it receives so often.
+_LONG_POLL_SECONDS = 0.1
 
 
 class FunctionNumbers(NamedTuple):
@@ -196,7 +198,7 @@ class World:
         for messages in (*self._visible.values(), *batches):
             messages.clear()
 
-    def call(self, message: Message, leaves_at: float) -> Response:
+    def call(self, message: Message, leaves_at: float) -> Outcome:
         """One call to the API."""
         self.tally.calls_left.append((leaves_at, message))
         self.clock.sleep(self.rng.uniform(0, self._way))
@@ -204,14 +206,14 @@ class World:
         if self.api_down[0] <= now < self.api_down[1]:
             self.tally.failed += 1
             self.clock.sleep(REFUSAL_SECONDS)
-            return NotSent("connection refused")
+            return Outcome(cause=Cause.CONNECTION_FAILED)
         if not self._api_limiter.allows(now):
             self.tally.refused += 1
             self.clock.sleep(REFUSAL_SECONDS)
-            return Answered(429, self.clock.now, f"{RETRY_AFTER_SECONDS:.0f}")
+            return judge(429, self.clock.now, f"{RETRY_AFTER_SECONDS:.0f}")
         self.tally.emails_at.append(now)
         self.clock.sleep(API_SECONDS)
-        return Answered(200, self.clock.now)
+        return judge(200, self.clock.now)
 
     def _show(self, message: Message, queue: str, put_at: float | None = None) -> None:
         if put_at is not None and put_at < self._purged_at:
@@ -234,9 +236,7 @@ class World:
             self.clock.sleep(self.rng.uniform(0, _HAND_OVER_SECONDS))
             batch = self._receive(self._visible[queue])
             if batch and gather_seconds:
-                self._gathering[queue][container] = batch
-                self.clock.sleep(gather_seconds)
-                del self._gathering[queue][container]
+                self._gather(queue, container, batch, gather_seconds)
             if not batch:
                 continue
             began = self.clock.now
@@ -246,9 +246,20 @@ class World:
             self.tally.execution_seconds += self.clock.now - began
         self._idle[queue].append(container)
 
-    def _receive(self, visible: deque[Message]) -> list[Message]:
+    def _gather(
+        self, queue: str, container: int, batch: list[Message], gather_seconds: float
+    ) -> None:
+        """Add to a batch what is visible until the batch is full or the time is over."""
+        until = self.clock.now + gather_seconds
+        self._gathering[queue][container] = batch
+        while len(batch) < FUNCTION.batch_size and self.clock.now < until:
+            self.clock.sleep(min(_LONG_POLL_SECONDS, until - self.clock.now))
+            batch += self._receive(self._visible[queue], FUNCTION.batch_size - len(batch))
+        del self._gathering[queue][container]
+
+    def _receive(self, visible: deque[Message], most: int = FUNCTION.batch_size) -> list[Message]:
         batch: list[Message] = []
-        share = self.rng.randint(1, FUNCTION.batch_size)
+        share = self.rng.randint(min(1, most), most)
         while visible and len(batch) < share:
             message = visible.popleft()
             if message.receives >= self._strategy.receives:

@@ -163,7 +163,6 @@ class Executions(Outside):
             self._settings,
             clock=lambda: self.now + offset,
             sleep=self.sleep,
-            new_id=lambda: self.new_name("claim"),
             seed=next(self._numbers["container"]),
         )
         return Container(reinviter, offset)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from invitations.errors import DependencyUnavailableError
-from invitations.outcomes import Answered, Response, Unknown
+from invitations.outcomes import Cause, Outcome, judge
 from tests.fakes import START, ExecutionDiedError
 from tests.sweep_world import BULK, HOUR, SWEEPS, SweepWorld, people, user
 
@@ -144,15 +144,15 @@ class Simulation:
                 ]
         self.publish(text)
 
-    def mail(self, user_id: str, api_key: str) -> Response:
+    def mail(self, user_id: str, api_key: str) -> Outcome:
         """Some answers say nothing of the e-mail that went out."""
         response = self.invite(user_id, api_key)
         self.maybe_sent.append((self.world.clock(), user_id))
         fate = self.rng.random()
         if fate < 0.1:
-            return Answered(502, self.world.clock())
+            return judge(502, self.world.clock())
         if fate < 0.15:
-            return Unknown("timed out", self.world.clock())
+            return Outcome(cause=Cause.NO_ANSWER, emailed_at=self.world.clock())
         return response
 
 

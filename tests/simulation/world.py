@@ -13,7 +13,6 @@ from typing import Any
 import jmespath
 
 from invitations.errors import DependencyUnavailableError
-from invitations.messages import Message
 from invitations.reinvite import Execution, Reinviter
 from invitations.requests import Order, read_message
 from invitations.results import Result, Source
@@ -118,8 +117,8 @@ class World(Executions):
         def work(reinviter: Reinviter) -> None:
             messages = [received]
             if is_direct:
-                event = (received.message_id, received.body, Source.DIRECT, received.sent_at)
-                messages = reinviter.split_small_order(Message(*event, received_at=self.now))
+                event = replace(received, source=Source.DIRECT, given_request_id=None)
+                messages = reinviter.split_small_order(event)
             try:
                 for message in messages:
                     reinviter.carry_out(message, execution)
@@ -178,9 +177,9 @@ class World(Executions):
         message = stored.received(self.now)
         read = read_message(message, jmespath.compile("detail.user_id"))
         if not isinstance(read, Order):
-            return {(read.user_id, read.request_id)}
-        requests = zip(read.requests(), read.user_ids, strict=True)
-        return {(user_id, state.request_id) for (_, state), user_id in requests}
+            return {(str(read.user_id), read.request_id)}
+        requests = zip(read.messages(), read.user_ids, strict=True)
+        return {(user_id, message.request_id) for message, user_id in requests}
 
     def user_item(self, user_id: str) -> Item:
         """What the table knows of a user."""

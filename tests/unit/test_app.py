@@ -1,6 +1,7 @@
 """The entrypoints: what a caller or a queue is answered."""
 
 import importlib
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invitations.errors import QueueUnavailableError
-from invitations.records import UnsupportedEventError
-from invitations.reinvite import LARGEST_SMALL_ORDER
-from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError, SweepRequest
+from invitations.queues import UnsupportedEventError
+from invitations.requests import LARGEST_SMALL_ORDER
+from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError
 from invitations.sweeps.sweeper import Sweeper
 from tests.fakes import START, FaultError, StoredMessage, text_attribute
 from tests.infrastructure.test_settings import ENVIRONMENT
@@ -183,7 +184,7 @@ def start_sweep(event: object) -> Any:
 
 def test_sweep_has_the_deployers_criteria_and_answers_with_its_summary(sweeper: Mock) -> None:
     assert (start_sweep({}), start_sweep({"dry_run": True})) == (SWEPT, PREVIEW)
-    sweeper.sweep.assert_called_once_with(SweepRequest(CRITERIA, START), START + 42)
+    sweeper.sweep.assert_called_once_with(CRITERIA, START, START + 42)
 
 
 @pytest.mark.parametrize(
@@ -197,16 +198,16 @@ def test_invocation_that_is_no_sweep_request_is_an_error(
         start_sweep(event)
 
 
-def test_rescheduled_request_is_carried_out_and_a_failing_message_returns_to_its_queue(
-    sweeper: Mock,
+def test_rescheduled_request_is_carried_out_and_a_failing_one_returns_to_its_queue(
+    sweeper: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     criteria = Criteria(1.5, 2, 9, (), (), first_invitation=True)
-    request = SweepRequest(criteria, START - 900.5, delays=2, has_appointment=True)
-    bodies = ("no JSON", "{}", request.to_json())
-    messages = [StoredMessage("sweeps", f"m{each}", body) for each, body in enumerate(bodies)]
-    sweeper.sweep.side_effect = [QueueUnavailableError("the queue is down"), SWEPT]
+    body = json.dumps({**vars(criteria), "asked_at": START - 900.5})
+    batch = {"Records": [StoredMessage("sweeps", "m1", body).record(START)]}
+    sweeper.sweep.side_effect = [SWEPT, QueueUnavailableError("the queue is down")]
 
-    answer = start_sweep({"Records": [each.record(START) for each in messages]})
-
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
-    sweeper.sweep.assert_called_with(request, START + 42)
+    assert start_sweep(batch) == {}
+    sweeper.sweep.assert_called_with(criteria, START - 900.5, START + 42)
+    with pytest.raises(QueueUnavailableError):
+        start_sweep(batch)
+    assert '"MessagesReturned":[1.0]' in capsys.readouterr().out

@@ -12,32 +12,26 @@ ITEMS = range(20)
 
 
 @pytest.mark.parametrize("error", [None, OSError("down")])
-def test_items_of_waiting_threads_share_calls_of_the_size_and_their_failure(
+def test_items_of_threads_that_submit_together_share_calls_of_the_size_and_their_failure(
     error: OSError | None,
 ) -> None:
-    calls, others = list[list[int]](), threading.Barrier(len(ITEMS))
+    calls, everybody = list[list[int]](), threading.Barrier(len(ITEMS))
 
     def call(items: Sequence[int]) -> list[int]:
         calls.append(list(items))
-        if len(calls) == 1:
-            others.wait(60)
-            # From the barrier to the batcher there is one statement.
-            threading.Event().wait(0.1)
-        elif error is not None:
+        if error is not None and 0 not in items:
             raise error
         return [2 * item for item in items]
 
-    batcher = Batcher(call, size=7)
+    def wait_for_everybody(_: float) -> None:
+        everybody.wait(60)
 
-    def ask(item: int) -> int:
-        if item > 0:
-            others.wait(60)
-        return batcher.submit(item)
-
+    batcher = Batcher(call, 7, wait_for_everybody)
     with ThreadPoolExecutor(len(ITEMS)) as threads:
-        answers = [threads.submit(ask, item) for item in ITEMS]
+        answers = [threads.submit(batcher.submit, item) for item in ITEMS]
 
-    assert answers[0].result() == 0
-    assert {each.exception() for each in answers[1:]} == {error}
+    assert sorted(map(len, calls)) == [6, 7, 7]
     assert sorted(item for each in calls for item in each) == list(ITEMS)
-    assert max(map(len, calls)) <= 7 < len(ITEMS) > len(calls)
+    (first,) = [each for each in calls if 0 in each]
+    assert [answers[item].result() for item in first] == [2 * item for item in first]
+    assert {answers[item].exception() for item in ITEMS if item not in first} == {error}

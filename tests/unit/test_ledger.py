@@ -4,13 +4,15 @@ tests/integration/test_ledger_contract.py holds them against DynamoDB.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from invitations.ledger import Ledger, UserRecord
 from invitations.messages import StoredResult
-from invitations.results import Reason, Status, request_result
+from invitations.results import Reason, request_result
+from invitations.table import Item, Key
 from tests.fakes import HISTORY_DAYS, START, a_request
 from tests.memory_table import InMemoryTable
 
@@ -20,15 +22,39 @@ SKEW = 2.0
 USER, REQUEST = ("USER#u1", "USER"), ("USER#u1", "REQUEST#r1")
 
 SENT, REJECTED, SKIPPED, FAILED = (
-    StoredResult(request_result(a_request(), status, Reason.INVITED, ENDED_AT), ENDED_AT)
-    for status in (Status.SENT, Status.REJECTED, Status.SKIPPED, Status.FAILED)
+    StoredResult(request_result(a_request(), reason, ENDED_AT), ENDED_AT)
+    for reason in (
+        Reason.INVITED,
+        Reason.FORBIDDEN,
+        Reason.NOT_DUE,
+        Reason.ATTEMPTS_EXHAUSTED,
+    )
 )
-CLAIMED = UserRecord().claimed("r1", "claim-1", START, CLAIMED_UNTIL)
+
+
+class OnceUnreadable(InMemoryTable):
+    """A table with an item, read together with others, that nobody can read."""
+
+    reads = 0
+
+    def read(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item]:
+        self.reads += 1
+        if self.reads == 1:
+            raise TypeError
+        return super().read(keys, consistent=consistent)
+
+
+def test_unreadable_item_fails_no_request_that_is_read_with_it() -> None:
+    ledger = Ledger(OnceUnreadable(), HISTORY_DAYS, lambda: START)
+
+    assert ledger.read("u1", "r1") == (UserRecord(), None)
 
 
 def test_window_is_over_by_a_clock_two_seconds_behind() -> None:
-    assert CLAIMED.active_window(CLAIMED_UNTIL + SKEW - 0.001) == CLAIMED_UNTIL
-    assert CLAIMED.active_window(CLAIMED_UNTIL + SKEW) is None
+    claimed = UserRecord(CLAIMED_UNTIL)
+
+    assert claimed.active_window(CLAIMED_UNTIL + SKEW - 0.001) == CLAIMED_UNTIL
+    assert claimed.active_window(CLAIMED_UNTIL + SKEW) is None
 
 
 @pytest.mark.parametrize(
@@ -48,45 +74,45 @@ def test_save_keeps_the_first_result_but_for_a_known_sent_and_a_redriven_request
     stored: StoredResult, late: StoredResult, asked_at: float, counts: StoredResult
 ) -> None:
     ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
-    ledger.save("u1", stored, START, {})
+    ledger.save("u1", stored, START)
 
-    assert ledger.save("u1", late, asked_at, {}) == counts
-    assert ledger.read_result("u1", "r1")[0] == counts
+    assert ledger.save("u1", late, asked_at) == counts
+    assert ledger.read_result("u1", "r1") == counts
 
 
 def test_claim_stays_ended_when_the_result_that_ended_it_is_replaced() -> None:
     ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
-    ledger.claim("u1", CLAIMED)
-    ledger.save("u1", replace(FAILED, claim_id="claim-1"), START, {})
+    claim_id = ledger.claim("u1", UserRecord(), "r1", CLAIMED_UNTIL)
+    ledger.save("u1", replace(FAILED, claim_id=claim_id), START)
     user = ledger.read("u1", "r1").user
     assert (user.claim_id, user.window_ends_at) == (None, None)
 
-    ledger.save("u1", SKIPPED, ENDED_AT + 1, {})
+    ledger.save("u1", SKIPPED, ENDED_AT + 1)
     assert ledger.read("u1", "r1").user == user
 
 
 def test_claim_of_a_redriven_request_stays_open_beside_its_earlier_result() -> None:
     ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
-    ledger.save("u1", replace(FAILED, claim_id="claim-0"), START, {})
-    ledger.claim("u1", CLAIMED)
+    ledger.save("u1", replace(FAILED, claim_id="claim-0"), START)
+    claim_id = ledger.claim("u1", UserRecord(), "r1", CLAIMED_UNTIL)
 
-    assert ledger.read("u1", "r1").user.claim_id == "claim-1"
+    assert ledger.read("u1", "r1").user.claim_id == claim_id
 
 
 def test_claim_of_another_request_stays_open_when_a_result_is_replaced() -> None:
     ledger = Ledger(InMemoryTable(), HISTORY_DAYS, lambda: START)
-    ledger.save("u1", replace(FAILED, claim_id="claim-1"), START, {})
-    other = ledger.claim("u1", UserRecord().claimed("r2", "claim-2", START, CLAIMED_UNTIL))
+    ledger.save("u1", replace(FAILED, claim_id="claim-1"), START)
+    claim_id = ledger.claim("u1", UserRecord(), "r2", CLAIMED_UNTIL)
 
-    ledger.save("u1", SKIPPED, ENDED_AT + 1, {})
-    assert ledger.read("u1", "r1").user == other
+    ledger.save("u1", SKIPPED, ENDED_AT + 1)
+    assert ledger.read("u1", "r1").user.claim_id == claim_id
 
 
 def test_items_expire_after_history_days_and_may_have_fields_of_a_newer_version() -> None:
     table = InMemoryTable()
     ledger = Ledger(table, HISTORY_DAYS, lambda: START)
-    ledger.claim("u1", CLAIMED)
-    ledger.save("u1", SENT, START, {})
+    claim_id = ledger.claim("u1", UserRecord(), "r1", CLAIMED_UNTIL)
+    ledger.save("u1", SENT, START)
     user, request = table.read([USER, REQUEST])
     assert user["expires_at"] == request["expires_at"] == START + HISTORY_DAYS * 86_400
 
@@ -94,5 +120,5 @@ def test_items_expire_after_history_days_and_may_have_fields_of_a_newer_version(
     table.write(USER, {**user, "colour": ["red", 1.5]}, user)
     table.write(REQUEST, {**request, "result": json.dumps(newer), "colour": 1}, request)
     known = ledger.read("u1", "r1")
-    assert known.user.claim_id == "claim-1"
+    assert known.user.claim_id == claim_id
     assert known.stored == replace(SENT, result=replace(SENT.result, schema_version="1.2"))

@@ -6,16 +6,17 @@ import pytest
 
 from invitations.limiter_state import SLACK_SECONDS, LimiterState, Quota, Token, Wait
 from invitations.messages import Pace
-from invitations.outcomes import Answered, Cause, NotSent, Outcome, Unknown, judge
+from invitations.outcomes import Cause, Outcome, judge
 
 NOW = 1_800_000_000.0
 QUOTA = Quota(300)
 
 SENT, REJECTED, FORBIDDEN, UNAUTHORIZED, SERVER_ERROR = (
-    judge(Answered(code, NOW)) for code in (200, 404, 403, 401, 503)
+    judge(code, NOW) for code in (200, 404, 403, 401, 503)
 )
-NOT_SENT = judge(NotSent("connection refused"))
-NO_ANSWER = judge(Unknown("timed out", NOW))
+NOT_SENT = Outcome(cause=Cause.CONNECTION_FAILED)
+NO_ANSWER = Outcome(cause=Cause.NO_ANSWER, emailed_at=NOW)
+KEY_REPLACED = replace(UNAUTHORIZED, cause=Cause.KEY_REPLACED)
 
 FAILING = LimiterState(failures=9, forbidden=3)
 THROTTLED = LimiterState(paused_until=NOW + 100, pause_reason=Cause.THROTTLED)
@@ -25,7 +26,7 @@ STOPPED = LimiterState(failures=1, paused_until=NOW + 3600, pause_reason=Cause.O
 
 
 def throttled(seconds: int) -> Outcome:
-    return judge(Answered(429, NOW, str(seconds)))
+    return judge(429, NOW, str(seconds))
 
 
 class Limiter:
@@ -112,15 +113,14 @@ def test_outcome_of_a_call_changes_failures_and_pause(
 
 
 def test_new_key_ends_no_pause_but_the_open_breaker() -> None:
-    assert OPEN.recovered(NOW) == LimiterState(paused_until=NOW)
-    assert THROTTLED.recovered(NOW) == THROTTLED
-    assert STOPPED.recovered(NOW) == replace(STOPPED, failures=0)
+    assert OPEN.after(KEY_REPLACED, NOW) == LimiterState(paused_until=NOW)
+    assert [each.after(KEY_REPLACED, NOW) for each in (THROTTLED, STOPPED)] == [THROTTLED, STOPPED]
 
 
 def test_token_is_there_as_soon_as_the_breaker_is_closed() -> None:
     limiter = Limiter()
     limiter.end(UNAUTHORIZED, 0.0)
-    limiter.state = limiter.state.recovered(NOW + 1)
+    limiter.end(KEY_REPLACED, 1.0)
 
     assert limiter.ask(1.0) == Token(NOW + 1)
 
@@ -144,7 +144,7 @@ def test_nobody_gets_an_appointment_while_breaker_or_operator_stop_all_calls(
 
 
 def test_open_breaker_gives_a_token_for_one_probe_each_15_seconds_until_a_call_succeeds() -> None:
-    limiter = Limiter(replace(PROBED, event_line_at=NOW + 100, bulk_line_at=NOW + 100))
+    limiter = Limiter(replace(PROBED, line_at=dict.fromkeys(Pace, NOW + 100)))
     probe_later = Wait(NOW + 15, has_appointment=False, cause=Cause.OUTAGE)
 
     assert [limiter.ask(0.0), limiter.ask(14.0)] == [Token(NOW), probe_later]

@@ -2,20 +2,13 @@
 
 import pytest
 
-from invitations.outcomes import (
-    Answered,
-    NotSent,
-    Response,
-    Unknown,
-    judge,
-    retry_after_seconds,
-)
+from invitations.outcomes import Cause, Outcome, judge, retry_after_seconds
 
 NOW, DAY = 1_800_000_000.0, 86_400
 
 
 @pytest.mark.parametrize(
-    ("response", "email", "status", "reason"),
+    ("answer", "email", "status", "reason"),
     [
         *[(code, "yes", "sent", "invited") for code in (200, 299)],
         (400, "no", "rejected", "bad_request"),
@@ -26,30 +19,29 @@ NOW, DAY = 1_800_000_000.0, 86_400
         (300, "no", None, "redirected"),
         *[(code, "no", None, "try_later") for code in (408, 421, 425)],
         *[(code, "unknown", None, "server_error") for code in (103, 500, 599, 999)],
-        (Unknown("timed out", NOW), "unknown", None, "no_answer"),
+        (Outcome(cause=Cause.NO_ANSWER, emailed_at=NOW), "unknown", None, "no_answer"),
         # They do not count as attempts.
         (401, "no", None, "unauthorized"),
         (429, "no", None, "throttled"),
-        (NotSent("refused"), "no", None, "connection_failed"),
+        (Outcome(cause=Cause.CONNECTION_FAILED), "no", None, "connection_failed"),
     ],
 )
 def test_outcome_says_whether_an_email_went_out_and_why_the_request_ends_or_waits(
-    response: int | Response, email: str, status: str | None, reason: str
+    answer: int | Outcome, email: str, status: str | None, reason: str
 ) -> None:
-    outcome = judge(Answered(response, NOW) if isinstance(response, int) else response)
+    outcome = judge(answer, NOW) if isinstance(answer, int) else answer
 
-    assert (outcome.email, outcome.status) == (email, status)
+    assert (outcome.is_unknown, outcome.status) == (email == "unknown", status)
     assert (outcome.reason, outcome.cause) == ((reason, None) if status else (None, reason))
-    assert outcome.http_status == (response if isinstance(response, int) else None)
+    assert outcome.http_status == (answer if isinstance(answer, int) else None)
     assert outcome.emailed_at == (None if email == "no" else NOW)
     assert outcome.counts == (reason not in ("unauthorized", "throttled", "connection_failed"))
-    assert outcome.is_outage == (email == "unknown" or reason == "connection_failed")
 
 
 def test_answer_429_alone_says_how_long_to_wait() -> None:
-    assert judge(Answered(429, NOW, retry_after="7")).retry_after_seconds == 7
-    assert judge(Answered(429, NOW)).retry_after_seconds == 60
-    assert judge(Answered(503, NOW, retry_after="7")).retry_after_seconds is None
+    assert judge(429, NOW, "7").retry_after_seconds == 7
+    assert judge(429, NOW).retry_after_seconds == 60
+    assert judge(503, NOW, "7").retry_after_seconds is None
 
 
 @pytest.mark.parametrize(

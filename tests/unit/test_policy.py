@@ -6,24 +6,22 @@ import jmespath
 import pytest
 
 from invitations.ledger import UserRecord
-from invitations.messages import RequestCriteria, RetryState
-from invitations.outcomes import Answered, NotSent, Response, Unknown, judge
+from invitations.messages import RetryState
+from invitations.outcomes import Cause, Outcome, judge
 from invitations.policy import Policy
-from invitations.results import Source
 from tests.fakes import a_request
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0
-STATE = RetryState("r1", Source.SQS, NOW - 60)
+STATE = RetryState(NOW - 60)
 TRIED = replace(STATE, counted_attempts=9, attempts=50)
-SWEPT = replace(STATE, criteria=RequestCriteria(max_invites=3, min_age_seconds=DAY))
+SWEPT = replace(STATE, max_invites=3, min_age_seconds=DAY)
 NOBODY = UserRecord()
 POLICY = Policy(
     window_seconds=300,
     max_attempts=10,
     user_daily_limit=5,
     user_id_path=jmespath.compile("detail.user_id"),
-    call_budget_seconds=22,
 )
 
 
@@ -41,26 +39,26 @@ CLAIMED = replace(FOUR_TIMES, claim_id="c1", claimed_at=NOW - HOUR)
     ("user", "state", "not_after", "end"),
     [
         (NOBODY, STATE, NOW, None),
-        (NOBODY, STATE, NOW - 0.001, ("failed", "deadline_passed")),
-        (UserRecord(window_ends_at=NOW + 1), STATE, None, ("skipped", "window_active")),
+        (NOBODY, STATE, NOW - 0.001, "deadline_passed"),
+        (UserRecord(window_ends_at=NOW + 1), STATE, None, "window_active"),
         (UserRecord(window_ends_at=NOW - 3), STATE, None, None),
         # The daily limit is 5; a claim that nobody ended counts as an invitation.
         (FOUR_TIMES, STATE, None, None),
         (invited(24.1, 12, 6, 3, 1), STATE, None, None),
-        (invited(23, 12, 6, 3, 1), STATE, None, ("skipped", "daily_limit")),
-        (CLAIMED, STATE, None, ("skipped", "daily_limit")),
+        (invited(23, 12, 6, 3, 1), STATE, None, "daily_limit"),
+        (CLAIMED, STATE, None, "daily_limit"),
         (NOBODY, TRIED, None, None),
-        (NOBODY, replace(TRIED, counted_attempts=10), None, ("failed", "attempts_exhausted")),
+        (NOBODY, replace(TRIED, counted_attempts=10), None, "attempts_exhausted"),
         # A sweep asks for users with less than 3 invitations, the last a day ago.
         (invited(25), SWEPT, None, None),
-        (invited(23), SWEPT, None, ("skipped", "not_due")),
-        (invited(200, 100, 50), SWEPT, None, ("skipped", "not_due")),
-        (replace(invited(200, 100), maybe_sent_count=1), SWEPT, None, ("skipped", "not_due")),
-        (NOBODY, replace(SWEPT, unknown_outcomes=1), None, ("skipped", "not_due")),
+        (invited(23), SWEPT, None, "not_due"),
+        (invited(200, 100, 50), SWEPT, None, "not_due"),
+        (replace(invited(200, 100), maybe_sent_count=1), SWEPT, None, "not_due"),
+        (NOBODY, replace(SWEPT, unknown_outcomes=1), None, "not_due"),
     ],
 )
 def test_request_that_needs_no_call_ends(
-    user: UserRecord, state: RetryState, not_after: float | None, end: tuple[str, str] | None
+    user: UserRecord, state: RetryState, not_after: float | None, end: str | None
 ) -> None:
     request = a_request(state=state, not_after=not_after)
 
@@ -74,32 +72,37 @@ def test_daily_limit_of_zero_allows_any_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "first", "swept", "tenth", "window_ends_at"),
+    ("outcome", "first", "swept", "tenth", "window_ends_at"),
     [
-        (Answered(200, NOW), "invited", "invited", "invited", NOW + 300),
-        (Answered(404, NOW), *["user_not_found"] * 3, None),
-        (Answered(408, NOW), None, None, "attempts_exhausted", None),
-        (Answered(500, NOW), None, "not_due", "attempts_exhausted", NOW + 360),
-        (Unknown("timed out", NOW + 5), None, "not_due", "attempts_exhausted", NOW + 365),
+        (judge(200, NOW), "invited", "invited", "invited", NOW + 300),
+        (judge(404, NOW), *["user_not_found"] * 3, None),
+        (judge(408, NOW), None, None, "attempts_exhausted", None),
+        (judge(500, NOW), None, "not_due", "attempts_exhausted", NOW + 360),
+        (
+            Outcome(cause=Cause.NO_ANSWER, emailed_at=NOW + 5),
+            None,
+            "not_due",
+            "attempts_exhausted",
+            NOW + 365,
+        ),
         # Calls that do not count.
-        (NotSent("refused"), None, None, None, None),
-        (Answered(429, NOW), None, None, None, None),
+        (Outcome(cause=Cause.CONNECTION_FAILED), None, None, None, None),
+        (judge(429, NOW), None, None, None, None),
     ],
 )
 def test_call_ends_a_request_by_its_answer_or_as_the_last_attempt(
-    response: Response,
+    outcome: Outcome,
     first: str | None,
     swept: str | None,
     tenth: str | None,
     window_ends_at: float | None,
 ) -> None:
-    outcome = judge(response)
     ends = [
         POLICY.end_after_call(a_request(state=state.with_call(outcome)), outcome)
         for state in (replace(TRIED, counted_attempts=8), SWEPT, TRIED)
     ]
 
-    assert [end and end[1] for end in ends] == [first, swept, tenth]
+    assert ends == [first, swept, tenth]
     assert POLICY.window_after(outcome) == window_ends_at
 
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from invitations.limited_call import LimitedCaller
 from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS, Quota, Token, Wait
 from invitations.messages import Pace
-from invitations.outcomes import Answered, Cause, Outcome, Unknown, judge
+from invitations.outcomes import Cause, Outcome, judge
 from invitations.rate_limiter import RateLimiter
 from tests.fakes import CALL_BUDGET_SECONDS, START, Settings
 from tests.reinvite_world import World, answers
 
-NO_ANSWER = judge(Unknown("timed out", START))
-SENT, UNAUTHORIZED = (judge(Answered(status, START)) for status in (200, 401))
-THROTTLED = judge(Answered(429, START, "60"))
+NO_ANSWER = Outcome(cause=Cause.NO_ANSWER, emailed_at=START)
+SENT, UNAUTHORIZED = (judge(status, START) for status in (200, 401))
+THROTTLED = judge(429, START, "60")
 QUOTA = Quota(300)
 EMPTIED_AT = START + QUOTA.capacity * QUOTA.interval
 """`full_at` of a bucket whose next token comes in an interval."""
@@ -44,7 +43,7 @@ def state_of(world: World) -> dict[str, Any]:
 def test_state_of_a_newer_version_is_read(world: World) -> None:
     world.change_limiter(paused_until=START + 60, added_later=["a", 1])
 
-    assert limiter_of(world).is_paused()
+    assert isinstance(limiter_of(world).take_token(Pace.EVENT), Wait)
 
 
 def test_success_after_failures_of_another_container_is_shared(world: World) -> None:
@@ -91,14 +90,13 @@ def test_pause_that_began_during_the_wait_stops_the_call_until_its_end(
 
 def call(world: World, seconds: float = 300, *, has_appointment: bool = False) -> Any:
     """Make a call in an execution that may last `seconds`."""
-    calls, clock = world.reinviter.calls, world.clock
-    caller = LimitedCaller(calls, CALL_BUDGET_SECONDS, clock, clock.advance)
-    invite, deadline = partial(world.api.invite, "u1"), clock() + seconds
-    return caller.call("search", invite, {}, deadline, has_appointment=has_appointment)
+    calls, invite = world.reinviter.calls, partial(world.api.invite, "u1")
+    deadline = world.clock() + seconds
+    return calls.wait_and_make("search", invite, deadline, has_appointment=has_appointment)
 
 
 def test_call_behind_a_long_line_is_made_with_an_appointment_alone(world: World) -> None:
-    world.change_limiter(event_line_at=START + 60, event_kept_at=START + 60)
+    world.change_limiter(line_at={Pace.EVENT: START + 60}, kept_at={Pace.EVENT: START + 60})
     wait = call(world)
 
     assert isinstance(wait, Wait)
@@ -133,7 +131,7 @@ def test_replaced_key_ends_the_pause_and_is_used_with_a_token_of_its_own(world: 
     world.change_limiter(pause_reason="key_refused", paused_until=START - 1, full_at=EMPTIED_AT)
     world.secret = "key-2"
     world.api.script("u1", answers(401))
-    _, outcome = call(world)
+    outcome = call(world)
 
     assert outcome.http_status == 200
     assert [each.api_key for each in world.api.calls] == ["key-1", "key-2"]

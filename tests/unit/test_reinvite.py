@@ -7,11 +7,12 @@ import threading
 
 import pytest
 
+from invitations.errors import QueueUnavailableError
 from invitations.ledger import UserRecord
 from invitations.limiter_state import MAX_TOKEN_WAIT_SECONDS
 from invitations.messages import RetryState, StoredResult
 from invitations.outcomes import Cause
-from invitations.results import Reason, Result, Status, request_result
+from invitations.results import Reason, Result, request_result
 from tests.fakes import CALL_BUDGET_SECONDS, EXECUTION_SECONDS, START, Settings, a_request
 from tests.reinvite_world import Script, World, answers, in_short, no_answer, not_sent
 
@@ -28,6 +29,7 @@ TO_THE_CALL = [
     "table.read_result",
     "api.invite",
 ]
+END_CLAIM = ["table.read_user", "table.end_claim"]
 REPORT = ["table.read_limiter", "table.limiter"]
 
 
@@ -48,11 +50,11 @@ def expire_token(world: World) -> None:
     ("response", "steps"),
     [
         pytest.param(answers(200), ["table.save", "topic.publish"], id="sent"),
-        pytest.param(answers(403), ["table.save", *REPORT, "topic.publish"], id="rejected"),
+        pytest.param(answers(403), ["table.save", "topic.publish", *REPORT], id="rejected"),
         pytest.param(
-            answers(500), ["table.save", *REPORT, "topic.publish", "queue.dead"], id="failed"
+            answers(500), ["table.save", "topic.publish", "queue.dead", *REPORT], id="failed"
         ),
-        pytest.param(not_sent(), ["table.end_claim", *REPORT, "queue.retry"], id="deferred"),
+        pytest.param(not_sent(), [*END_CLAIM, *REPORT, "queue.retry"], id="deferred"),
     ],
 )
 def test_result_is_saved_or_claim_ended_before_anything_is_reported_or_published(
@@ -108,6 +110,16 @@ def test_stalled_duplicate_finds_the_result_that_was_stored_after_it_had_read(wo
     assert (world.api.calls, world.user().claim_id, world.user().window_ends_at) == ([], None, None)
 
 
+def test_limiter_learns_of_a_call_whose_result_nobody_could_take(world: World) -> None:
+    world.api.script("u1", answers(403))
+    world.steps.fail("topic.publish")
+    world.steps.fail("queue.retry")
+    with pytest.raises(QueueUnavailableError):
+        world.ask("u1", "r1")
+
+    assert world.table.items["LIMITER", "LIMITER"]["forbidden"] == 1
+
+
 def test_result_of_an_execution_that_died_before_it_published_is_published(world: World) -> None:
     world.deliver_and_die(world.message(), after="table.save")
     assert (world.user().sent_count, world.published) == (1, [])
@@ -120,15 +132,15 @@ def test_result_of_an_execution_that_died_before_it_published_is_published(world
 
 
 def test_call_of_a_request_that_another_execution_ended_frees_the_window(world: World) -> None:
-    ledger, exits, request = world.reinviter.ledger, world.reinviter.exits, a_request()
+    ledger = world.reinviter.ledger
     skipped, rejected = (
-        request_result(request, status, Reason.FORBIDDEN, START)
-        for status in (Status.SKIPPED, Status.REJECTED)
+        request_result(a_request(), reason, START) for reason in (Reason.NOT_DUE, Reason.FORBIDDEN)
     )
-    claimed = ledger.claim("u1", UserRecord().claimed("r1", "claim", START, CLAIMED_UNTIL))
-    ledger.save("u1", StoredResult(skipped, START), START, {})
+    claim_id = ledger.claim("u1", UserRecord(), "r1", CLAIMED_UNTIL)
+    ledger.save("u1", StoredResult(skipped, START), START)
+    unsaved = StoredResult(rejected, START, claim_id)
 
-    assert exits.save(request, StoredResult(rejected, START, "claim"), {}, claimed) == skipped
+    assert world.deliver(world.bulk_message(RetryState(START, unsaved=unsaved))) == skipped
     assert (world.user().claim_id, world.user().window_ends_at) == (None, None)
 
 
@@ -137,9 +149,9 @@ def test_expired_token_is_not_used_and_asked_for_again_less_and_less_often(world
 
     assert in_short(world.ask()) == "deferred: token_expired"
     assert (world.api.calls, world.user().claim_id, world.user().window_ends_at) == ([], None, None)
-    assert world.deferred[0].due_at - world.clock() <= 2
+    assert world.deferred[0].due_at - world.clock() <= 5
     expire_token(world)
-    state = RetryState("r1", "sqs", START, cause=Cause.TOKEN_EXPIRED, failures=4)
+    state = RetryState(START, cause=Cause.TOKEN_EXPIRED, failures=4)
     world.deliver(world.bulk_message(state))
     assert 40 <= world.deferred[1].due_at - world.clock() <= 81
 
@@ -260,6 +272,6 @@ def test_result_that_the_table_did_not_take_is_saved_before_anything_else(world:
 
 def test_unsaved_result_returns_within_20_seconds(world: World) -> None:
     world.steps.fail("table.save")
-    world.deliver(world.bulk_message(RetryState("r1", "sqs", START, failures=9)))
+    world.deliver(world.bulk_message(RetryState(START, failures=9)))
 
     assert 10 <= world.deferred[0].due_at - world.clock() <= 20

@@ -42,7 +42,7 @@ def test_request_within_the_window_is_skipped_or_waits_for_its_end(world: World)
 
 
 def test_part_of_a_long_wait_asks_for_nothing_and_keeps_the_retry_state(world: World) -> None:
-    state = RetryState("r1", "sqs", START, START + 5_000, "quota", has_appointment=True, attempts=2)
+    state = RetryState(START, START + 5_000, "quota", has_appointment=True, attempts=2)
     world.deliver(world.bulk_message(state))
 
     assert world.steps.taken == ["queue.bulk"]
@@ -143,7 +143,7 @@ def test_order_on_a_queue_becomes_requests_on_the_queue_of_its_pace(
 
     assert list(map(in_short, outcomes)) == ["deferred: order_split"] * number
     assert [(outcome.user_id, outcome.request_id) for outcome in outcomes] == [
-        (json.loads(each.body)["user_id"], each.state.request_id) for each in world.deferred
+        (json.loads(each.body)["user_id"], each.text("request_id")) for each in world.deferred
     ]
     came = {
         (each.queue, each.state.asked_at, each.text("traceparent"), each.trace_header)

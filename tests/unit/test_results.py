@@ -1,31 +1,43 @@
 """The one result of each request: what it says, and that its id stays the same."""
 
+import json
 from dataclasses import asdict, replace
 
+import jmespath
+
 from invitations.messages import Message, RetryState
-from invitations.requests import InvalidRequestError, Request
+from invitations.requests import Request, read_message
 from invitations.results import (
-    DETAILS,
+    ENDS,
     Reason,
+    Result,
     Source,
-    Status,
-    invalid_result,
     request_result,
 )
 from tests.fakes import START, a_request
 
-STATE = RetryState("r1", Source.SQS, START - 60, attempts=2, http_status=200)
+STATE = RetryState(START - 60, attempts=2, http_status=200)
 REQUEST = a_request(state=STATE, correlation_id="c1")
-MESSAGE = Message("m1", "{}", Source.SQS, sent_at=START - 1, received_at=START)
-ERROR = InvalidRequestError(Reason.USER_ID_EMPTY, "user_id is blank.", "r1", Source.SNS, "u1", "c1")
-SENT = request_result(
-    REQUEST, Status.SENT, Reason.INVITED, START, window_ends_at=START + 300, sent_count=3
-)
-INVALID = invalid_result(MESSAGE, ERROR)
+BODY = {"user_id": "u1", "request_id": "r1", "correlation_id": "c1", "not_after": "soon"}
+MESSAGE = Message("m1", json.dumps(BODY), Source.SNS, RetryState(START))
+SENT = request_result(REQUEST, Reason.INVITED, START, window_ends_at=START + 300, sent_count=3)
 
 
-def id_of(status: Status, request: Request = REQUEST) -> str:
-    return request_result(request, status, Reason.INVITED, request.state.asked_at).result_id
+def invalid(message: Message) -> Result:
+    result = read_message(message, jmespath.compile("detail.user_id"))
+    assert isinstance(result, Result)
+    return result
+
+
+INVALID = invalid(MESSAGE)
+
+
+REASONS = (Reason.INVITED, Reason.NOT_DUE, Reason.FORBIDDEN, Reason.DEADLINE_PASSED)
+"""One for each status of a request."""
+
+
+def id_of(reason: Reason, request: Request = REQUEST) -> str:
+    return request_result(request, reason, request.state.asked_at).result_id
 
 
 def test_result_repeats_the_request_and_says_when_window_and_invitation_end() -> None:
@@ -53,8 +65,8 @@ def test_result_repeats_the_request_and_says_when_window_and_invitation_end() ->
         "result_id": INVALID.result_id,
         "source": "sns",
         "status": "invalid",
-        "reason": "user_id_empty",
-        "detail": "user_id is blank.",
+        "reason": "not_after_malformed",
+        "detail": INVALID.detail,
         "http_status": None,
         "attempts": 0,
     }
@@ -63,24 +75,26 @@ def test_result_repeats_the_request_and_says_when_window_and_invitation_end() ->
 def test_every_reason_of_a_request_but_the_good_one_has_a_plain_sentence() -> None:
     of_requests = list(Reason)[: list(Reason).index(Reason.MALFORMED_JSON)]
 
-    assert set(of_requests) - set(DETAILS) == {Reason.INVITED}
-    assert [each for each in DETAILS.values() if not each.endswith(".")] == []
+    assert list(ENDS) == of_requests
+    assert [each for _, each in ENDS.values() if each and not each.endswith(".")] == []
+    assert [reason for reason, (_, detail) in ENDS.items() if not detail] == [Reason.INVITED]
 
 
 def test_result_id_is_the_same_for_the_same_request_user_status_and_life_of_a_failure() -> None:
-    later = RetryState("r1", Source.SNS, asked_at=START + 86_400, attempts=7)
+    later = RetryState(asked_at=START + 86_400, attempts=7)
     requests = [a_request(name, user) for name in ("r1", "r2") for user in ("u1", "u2")]
     travelled = RetryState.from_json(replace(STATE, asked_at=START + 0.123).to_json())
     first = a_request(state=replace(STATE, asked_at=START + 0.123))
 
-    same = [each for each in Status if id_of(each, a_request(state=later)) == id_of(each)]
-    assert same == [each for each in Status if each != Status.FAILED]
-    assert len({id_of(status, each) for each in requests for status in Status}) == 4 * len(Status)
-    assert id_of(Status.FAILED, a_request(state=travelled)) == id_of(Status.FAILED, first)
+    same = [each for each in REASONS if id_of(each, a_request(state=later)) == id_of(each)]
+    assert same == [each for each in REASONS if each != Reason.DEADLINE_PASSED]
+    assert len({id_of(reason, each) for each in requests for reason in REASONS}) == 4 * 4
+    failed = Reason.DEADLINE_PASSED
+    assert id_of(failed, a_request(state=travelled)) == id_of(failed, first)
 
 
 def test_invalid_result_is_the_same_on_every_redelivery_and_another_for_another_message() -> None:
-    other = invalid_result(replace(MESSAGE, message_id="m2"), ERROR)
+    other = invalid(replace(MESSAGE, message_id="m2"))
 
-    assert invalid_result(replace(MESSAGE, receive_count=3), ERROR) == INVALID
+    assert invalid(replace(MESSAGE, receive_count=3)) == INVALID
     assert (other.request_id, other.result_id != INVALID.result_id) == ("r1", True)

@@ -5,11 +5,8 @@ from typing import Any
 
 import pytest
 
-from invitations.messages import RetryState
-from invitations.requests import Request
 from invitations.results import Source
-from tests.fakes import START
-from tests.unit.test_requests import BODY, EVENT, read, refusal_of, request_of
+from tests.unit.test_requests import BODY, EVENT, order_of, refusal_of, request_of
 
 NOTIFICATION = {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:111122223333:topic"}
 FOREIGN = "unsupported_shape"
@@ -30,7 +27,7 @@ def notification(text: object) -> dict[str, object]:
         (BODY, {"source": Source.DIRECT}, "m1", "direct"),
         (BODY, {"message_id": "i1"}, "i1", "sqs"),
         (EVENT, {"message_id": "i1"}, "e1", "eventbridge"),
-        *[({**EVENT, "id": unusable}, {}, "m1", "eventbridge") for unusable in (" ", None, 7)],
+        *[({**EVENT, "id": unusable}, {}, "m1", "eventbridge") for unusable in (" ", None, 1.5)],
         (notification(BODY), {}, "m1", "sns"),
         (notification(EVENT), {}, "e1", "sns"),
         (notification('\ufeff{"user_id": "u1"}'), {}, "m1", "sns"),
@@ -38,9 +35,8 @@ def notification(text: object) -> dict[str, object]:
         ({**BODY, "Type": "Notification", "Message": "{}"}, {}, "m1", "sqs"),
         ({**BODY, "Records": []}, {}, "m1", "sqs"),
         # What a redriven message and a deferred copy bring along.
-        (EVENT, {"request_id": "r0", "source": Source.SNS}, "r0", "sns"),
-        ({**BODY, "request_id": "r1"}, {"request_id": "r0"}, "r1", "sqs"),
-        (BODY, {"retry_state": RetryState("r9", Source.SWEEP, START)}, "r9", "sweep"),
+        (EVENT, {"given_request_id": "r0", "source": Source.SNS}, "r0", "sns"),
+        ({**BODY, "request_id": "r1"}, {"given_request_id": "r0"}, "r1", "sqs"),
     ],
 )
 def test_request_is_taken_out_of_its_envelopes_with_their_name_and_source(
@@ -48,12 +44,13 @@ def test_request_is_taken_out_of_its_envelopes_with_their_name_and_source(
 ) -> None:
     request = request_of(body, **fields)
 
-    assert (request.user_id, request.request_id, request.source) == ("u1", request_id, source)
+    assert request.user_id == "u1"
+    assert (request.request_id, request.message.source) == (request_id, source)
 
 
 def test_notification_may_contain_an_order_and_an_event_may_not() -> None:
-    assert read(notification({"user_ids": ["u1"]})).source == "sns"
-    assert isinstance(read(event_with({"user_id": "u1", "user_ids": ["u2"]})), Request)
+    assert order_of(notification({"user_ids": ["u1"]})).message.source == "sns"
+    assert request_of(event_with({"user_id": "u1", "user_ids": ["u2"]})).user_id == "u1"
     assert refusal_of(event_with({"user_ids": ["u2"]})).reason == "user_id_missing"
 
 
@@ -62,16 +59,15 @@ def test_notification_may_contain_an_order_and_an_event_may_not() -> None:
     [
         # No JSON
         ("", "malformed_json", "not valid JSON"),
-        ('{\n  user_id: "u1"}', "malformed_json", "(line 2, column 3)"),
+        ('{"user_id": "u1", "since": NaN}', "malformed_json", "NaN is no JSON"),
+        ('{\n  user_id: "u1"}', "malformed_json", "line 2 column 3"),
         ("[" * 100_000, "malformed_json", "not valid JSON"),
         ('{"user_id": ' + "9" * 5_000 + "}", "malformed_json", "not valid JSON"),
         # No object
-        ("null", "not_an_object", "The body is null; send a JSON object with a user_id."),
+        ("null", "not_an_object", "The message is null; send a JSON object with a user_id."),
         ("[1]", "not_an_object", "is an array;"),
         # A key twice
-        ('{"user_id": "u1", "user_id": "u2"}', "duplicate_key", "has the key user_id twice"),
-        # Another text could be an e-mail address.
-        ('{"a@example.com": 1, "a@example.com": 2}', "duplicate_key", "has a key twice"),
+        ('{"user_id": "u1", "user_id": "u2"}', "duplicate_key", "has the same key twice"),
         # Shapes of other services; tests/e2e/test_cases.py sends more of them
         ({"Records": [{"eventSource": "aws:s3", "s3": {}}]}, FOREIGN, "notification of S3"),
         ({"Records": [{"eventSource": "aws:kinesis"}]}, FOREIGN, "send each record's request"),
@@ -88,8 +84,8 @@ def test_body_that_is_no_request_is_invalid_and_the_detail_says_what_to_send(
     refusal = refusal_of(body)
 
     assert (refusal.reason, refusal.user_id, refusal.request_id) == (reason, None, "m1")
-    assert detail in refusal.detail
-    assert refusal.detail.endswith(".")
+    assert detail in str(refusal.detail)
+    assert str(refusal.detail).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +103,7 @@ def test_fault_inside_a_notification_has_source_sns(content: object, reason: str
 
 
 def test_invalid_body_has_the_name_and_the_source_of_its_message() -> None:
-    refusal = refusal_of("{", request_id="r0", source=Source.SNS)
+    refusal = refusal_of("{", given_request_id="r0", source=Source.SNS)
 
     assert (refusal.request_id, refusal.source) == ("r0", "sns")
 
@@ -136,4 +132,4 @@ def test_path_that_yields_nothing_is_a_missing_user_id(path: str) -> None:
     refusal = refusal_of(event_with(detail), path)
 
     assert (refusal.reason, refusal.request_id) == ("user_id_missing", "e1")
-    assert "UserIdPath" in refusal.detail
+    assert "UserIdPath" in str(refusal.detail)

@@ -5,12 +5,7 @@ from dataclasses import replace
 import pytest
 
 from invitations.ledger import UserRecord
-from invitations.sweeps.criteria import (
-    Criteria,
-    InvalidSweepRequestError,
-    SweepRequest,
-    read_sweep_request,
-)
+from invitations.sweeps.criteria import Criteria, InvalidSweepRequestError, read_sweep_request
 from invitations.sweeps.cursor import FoundUser
 from tests.fakes import START
 from tests.sweep_world import CRITERIA, HOUR, LONG_AGO
@@ -72,8 +67,8 @@ def test_sweep_request_overrides_the_criteria_that_it_names() -> None:
     }
 
     criteria = Criteria(0.5, 1, 10, ("PUBLISHER", "FRANCHISE_LEAD"), ("12", "org-7"), False)
-    assert read_sweep_request(event, CRITERIA, START) == SweepRequest(criteria, START, dry_run=True)
-    assert read_sweep_request({}, CRITERIA, START) == SweepRequest(CRITERIA, START)
+    assert read_sweep_request(event, CRITERIA) == criteria
+    assert read_sweep_request({}, CRITERIA) == CRITERIA
 
 
 @pytest.mark.parametrize(
@@ -89,4 +84,4 @@ def test_sweep_request_overrides_the_criteria_that_it_names() -> None:
 )
 def test_fault_of_a_sweep_request_is_named_with_its_field(field: str, value: object) -> None:
     with pytest.raises(InvalidSweepRequestError, match=f"{field} must be|unknown: '{field}'"):
-        read_sweep_request({field: value}, CRITERIA, START)
+        read_sweep_request({field: value}, CRITERIA)

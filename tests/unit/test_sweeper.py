@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from invitations.limiter_state import LimiterState
-from invitations.messages import RequestCriteria
-from invitations.outcomes import Answered
+from invitations.messages import Pace
+from invitations.outcomes import judge
 from invitations.results import Source
 from tests.fakes import START, ExecutionDiedError
-from tests.sweep_world import BULK, HOUR, SWEEPS, SweepWorld, people, user
+from tests.sweep_world import BULK, HOUR, SweepWorld, people, user
 
 # Who is requested.
 
@@ -32,8 +32,8 @@ def test_sweep_requests_all_who_are_due_and_counts_the_others_with_the_reason() 
     # A request carries what must still hold.
     message = world.on(BULK)[0]
     assert json.loads(message.body)["correlation_id"] == summary["sweep_id"]
-    assert message.state.criteria == RequestCriteria(3, 72 * HOUR)
-    assert (message.state.source, message.state.asked_at) == (Source.SWEEP, START)
+    assert (message.state.max_invites, message.state.min_age_seconds) == (3, 72 * HOUR)
+    assert (message.text("source"), message.state.asked_at) == (Source.SWEEP, START)
 
 
 def test_search_asks_for_the_invited_in_order_and_may_find_nobody() -> None:
@@ -137,7 +137,7 @@ def test_answer_that_cannot_be_a_list_ends_the_sweep(
     status: int, dry_run: bool, reason: str
 ) -> None:
     world = SweepWorld(people(10))
-    world.partoo.answers = [Answered(status, START)]
+    world.partoo.answers = [judge(status, START)]
 
     summary = world.sweep(dry_run=dry_run)
 
@@ -150,16 +150,38 @@ def test_answer_that_cannot_be_a_list_ends_the_sweep(
 )
 def test_trouble_without_end_ends_the_sweep_in_hours(pause: dict[str, Any], reason: str) -> None:
     world = SweepWorld(people(10))
-    world.partoo.answers = [Answered(503, START)] * 100
+    world.partoo.answers = [judge(503, START)] * 100
     world.change_limiter(**pause)
 
     summary = world.sweep_to_the_end(org_ids=["1", "2"])
 
     assert [each["reason"] for each in summary["organisations"]] == [reason] * 2
     assert summary["detail"] == "The sweep was rescheduled 12 times without a page being read."
-    # The second organisation has three of its own.
-    assert world.resumed == 12 + 3
+    assert world.resumed == 12 * 2
     assert 1_800 < world.clock() - START < 8 * HOUR
+
+
+def grow(world: SweepWorld) -> None:
+    world.partoo.add(people(100, f"{len(world.partoo.users)}-"))
+
+
+def forget_ids(world: SweepWorld) -> None:
+    """No user can be known again."""
+    world.partoo.distort = lambda _, document: {
+        **document,
+        "users": [{} for _ in document["users"]],
+    }
+
+
+@pytest.mark.parametrize("change", [grow, forget_ids])
+def test_list_that_cannot_be_read_to_its_end_ends_the_sweep(change: Any) -> None:
+    world = SweepWorld(people(700))
+    world.partoo.after_search = lambda: change(world)
+
+    summary = world.sweep_to_the_end()
+
+    assert (summary["reason"], summary["pages"]) == ("answer_unreadable", 100 + 700 // 25 + 1)
+    assert "faster than it can be read" in summary["detail"]
 
 
 # How a sweep goes on.
@@ -167,32 +189,51 @@ def test_trouble_without_end_ends_the_sweep_in_hours(pause: dict[str, Any], reas
 
 def test_long_wait_for_a_token_is_spent_on_the_queue_for_each_page() -> None:
     world = SweepWorld(people(150))
-    line = LimiterState(event_line_at=START + 400, event_kept_at=START, full_at=START + 400)
+    line = LimiterState(START + 400, {Pace.EVENT: START + 400}, {Pace.EVENT: START})
     world.change_limiter(**vars(line))
 
     answer = world.sweep()
 
     assert answer["cause"] == "quota"
     assert 400 <= answer["delay_seconds"] <= 402
-    world.change_limiter(event_line_at=START + 900, event_kept_at=START + 400)
+    world.change_limiter(line_at={Pace.EVENT: START + 900}, kept_at={Pace.EVENT: START + 400})
     assert world.resume()["cause"] == "quota"
     assert len(world.partoo.searches) == 1
 
 
-def test_failed_page_of_an_execution_that_lost_its_lease_counts_as_a_delay() -> None:
-    world = SweepWorld(people(3))
+@pytest.mark.parametrize("roles", [[], ["ORG_ADMIN"]])
+def test_sweep_that_comes_while_another_is_carried_on_leaves_it_alone(roles: list[str]) -> None:
+    world = SweepWorld(people(120))
+    waiting = []
+
+    def come() -> None:
+        world.partoo.after_search = lambda: None
+        waiting.append(world.sweep(roles=roles))
+
+    world.partoo.after_search = come
+    answer = world.sweep()
+
+    assert waiting[0]["cause"] == "lease_taken"
+    assert (world.summaries, answer["queued"]) == ([answer], 120)
+    last = world.resume_to_the_end()
+    assert world.summaries == [answer, last][: 1 + len(roles)]
+
+
+def test_execution_that_was_too_slow_for_its_lease_stops() -> None:
+    world = SweepWorld(people(120))
+    answers = []
 
     def lose_lease() -> None:
         world.partoo.after_search = lambda: None
         world.clock.advance(121)
-        world.sweep()
-        world.steps.failures["queue"] = 1
+        answers.append(world.sweep())
 
     world.partoo.after_search = lose_lease
-    world.sweep()
+    waiting = world.sweep()
 
-    (waiting,) = world.on(SWEEPS)
-    assert json.loads(waiting.body)["delays"] == 1
+    assert (waiting["cause"], 120 <= waiting["delay_seconds"] <= 121) == ("lease_taken", True)
+    assert world.resume() == answers[0] == world.summaries[0]
+    assert len(set(world.requested)) == answers[0]["queued"] == 120
 
 
 def test_sweep_of_an_execution_that_died_is_left_alone_for_its_lease_and_then_comes_first() -> None:

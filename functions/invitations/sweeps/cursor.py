@@ -14,16 +14,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from invitations.requests import read_user_id
 from invitations.shapes import FieldError
 
 LARGEST_PAGE = 100
+# One of the sizes from here on shows a position near the end of its page.
 _SMALLEST_PAGE = 51
-
-# A list of n users has at most n/51 pages; as many again when it moves while it is read.
-_MOST_SEARCHES, _USERS_PER_SEARCH = 100, 25
 
 # Neither milliseconds nor numbers too large to calculate with.
 _MAX_EPOCH_SECONDS = 10**11
@@ -33,8 +31,7 @@ class UnreadableAnswerError(Exception):
     """The answers to the searches do not make a list; the message is a sentence that says why."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Pages count from 1, positions from 0; `end` is the first position behind the page."""
 
     number: int = 1
@@ -47,13 +44,6 @@ class Page:
     @property
     def end(self) -> int:
         return self.number * self.size
-
-    @classmethod
-    def up_to(cls, position: int) -> "Page":
-        """Return the page that shows a position and the most users before it."""
-        sizes = range(LARGEST_PAGE, _SMALLEST_PAGE - 1, -1)
-        size = max(sizes, key=lambda size: position % size)
-        return cls(position // size + 1, size)
 
 
 @dataclass(frozen=True)
@@ -70,16 +60,8 @@ class FoundUser:
     org_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The answer to a search: how many users it finds, and those on the page."""
-
-    count: int
-    users: Sequence[FoundUser]
-
-
-def read_listing(body: str, page: Page) -> Listing:
-    """Read an answer.
+def read_listing(body: str, page: Page) -> tuple[int, list[FoundUser]]:
+    """Read how many users a search finds, and those on the page.
 
     Raises UnreadableAnswerError when it is no list of users, or contradicts itself.
     """
@@ -99,7 +81,7 @@ def read_listing(body: str, page: Page) -> Listing:
             f"show {expected}; it shows {len(users)} as page {shown!r:.20}. If it limits what a "
             "search finds, sweep one role after another."
         )
-    return Listing(count, [_user(each) for each in users])
+    return count, [_user(each) for each in users]
 
 
 def _user(entry: Any) -> FoundUser:
@@ -125,37 +107,34 @@ class Cursor:
     """How far a list has been read."""
 
     position: int | None = None
-    """What the next page has to show; None: the list's length is unknown."""
+    """What the next page has to show; None: the list's length is unknown; 0: nothing is left."""
     seen: tuple[str, ...] = ()
     """The users of the latest page, one of whom the next page has to show."""
-    searches_left: int = _MOST_SEARCHES
-    has_ended: bool = False
+    listed: int = 0
+    """The list's length when it was first known."""
 
     @property
     def page(self) -> Page:
-        return Page() if self.position is None else Page.up_to(self.position)
+        """The page that shows the position and the most users before it."""
+        position = self.position
+        if position is None:
+            return Page()
+        size = max(range(LARGEST_PAGE, _SMALLEST_PAGE - 1, -1), key=lambda size: position % size)
+        return Page(position // size + 1, size)
 
-    def advance(self, listing: Listing) -> tuple["Cursor", Sequence[FoundUser]]:
-        """Return the cursor after an answer, and the users whom no earlier page showed.
+    @property
+    def has_ended(self) -> bool:
+        return self.position == 0
 
-        Raises UnreadableAnswerError when the list takes far more searches than its length.
-        """
-        page, seen = self.page, set(self.seen)
-        if self.searches_left == 0:
-            raise UnreadableAnswerError(
-                "The list grows, or its order changes, faster than it can be read: it took more "
-                f"than {_MOST_SEARCHES} searches beside one for each {_USERS_PER_SEARCH} users."
-            )
-        after = replace(self, searches_left=self.searches_left - 1)
-        if self.position is None and listing.count >= page.end:
+    def advance(self, count: int, users: Sequence[FoundUser]) -> tuple["Cursor", list[FoundUser]]:
+        """Return the cursor after an answer, and the users whom no earlier page showed."""
+        page = self.page
+        if self.position is None and count >= page.end:
             # One position behind the last user: somebody there would contradict the count.
-            left = _MOST_SEARCHES + listing.count // _USERS_PER_SEARCH
-            return replace(after, position=listing.count, searches_left=left), ()
-        unseen = list(takewhile(lambda user: user.user_id not in seen, listing.users))
-        if len(unseen) == len(listing.users) and listing.count > page.end:
+            return Cursor(count, listed=count), []
+        unseen = list(takewhile(lambda user: user.user_id not in self.seen, users))
+        if len(unseen) == len(users) and count > page.end:
             # Users were added: those of the latest page have moved behind this one.
-            return replace(after, position=min(page.end, listing.count)), ()
-        user_ids = tuple(user.user_id for user in listing.users if user.user_id is not None)
-        has_ended = page.start == 0
-        after = replace(after, position=page.start, seen=user_ids or self.seen, has_ended=has_ended)
-        return after, unseen
+            return replace(self, position=min(page.end, count)), []
+        user_ids = tuple(user.user_id for user in users if user.user_id is not None)
+        return replace(self, position=page.start, seen=user_ids or self.seen), unseen

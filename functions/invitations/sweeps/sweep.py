@@ -7,10 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from invitations.results import SCHEMA_VERSION, iso, known_fields
-from invitations.sweeps.criteria import DUE, KNOWN_ROLES, Criteria, SweepRequest
+from invitations.sweeps.criteria import DUE, KNOWN_ROLES, Criteria
 from invitations.sweeps.cursor import Cursor
 
 SWEPT, FAILED = "swept", "sweep_failed"
+
+# A list of n users has at most n/51 pages; as many again when it moves while it is read.
+_MOST_SEARCHES, _USERS_PER_SEARCH = 100, 25
+_ENDLESS = (
+    "The list grows, or its order changes, faster than it can be read: it took more than "
+    f"{_MOST_SEARCHES} searches beside one for each {_USERS_PER_SEARCH} users."
+)
 
 _MOST_UNKNOWN_ROLES = 20
 _NUMBERS = ("found", "due", "pages", "never_invited_here")
@@ -38,22 +45,6 @@ class Organisation:
     """How many of those found have been invited never, once, twice and so on."""
     unknown_roles: Mapping[str, int] = field(default_factory=dict)
 
-    def with_user(self, verdict: str, role: str, invitations: int) -> "Organisation":
-        """Count one more user, who has been invited so often."""
-        is_due, unknown_roles = verdict == DUE, self.unknown_roles
-        if role not in {"", *KNOWN_ROLES} and len(unknown_roles) < _MOST_UNKNOWN_ROLES:
-            unknown_roles = _one_more(unknown_roles, role[:50])
-        is_first = verdict == "never_invited_here" or (is_due and invitations == 0)
-        return replace(
-            self,
-            found=self.found + 1,
-            due=self.due + is_due,
-            never_invited_here=self.never_invited_here + is_first,
-            skipped=self.skipped if is_due else _one_more(self.skipped, verdict),
-            invitations=_one_more(self.invitations, str(invitations)),
-            unknown_roles=unknown_roles,
-        )
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -64,7 +55,12 @@ class Sweep:
     started_at: float
     organisations: tuple[Organisation, ...]
     cursor: Cursor = field(default_factory=Cursor)
+    delays: int = 0
+    """How often in a row it was rescheduled without a page being read."""
+    has_appointment: bool = False
+    """Whether it continues at an appointment of the rate limiter."""
     leased_until: float = 0.0
+    """Until then one execution carries the sweep on, and others leave it alone."""
     ended_at: float | None = None
     """When the summary was published."""
 
@@ -93,35 +89,52 @@ class Sweep:
         due = sum(each.due for each in self.organisations)
         return self.criteria.max_users == 0 or due < self.criteria.max_users
 
-    def answers(self, request: SweepRequest) -> bool:
-        """Return whether the sweep succeeded, by the request's criteria, after it was asked for."""
-        has_ended = self.ended_at is not None and self.ended_at > request.asked_at
-        return has_ended and self.criteria == request.criteria and self.decisive.status == SWEPT
+    def satisfies(self, criteria: Criteria, asked_at: float) -> bool:
+        """Return whether the sweep succeeded, by these criteria, after it was asked for."""
+        has_ended = self.ended_at is not None and self.ended_at > asked_at
+        return has_ended and self.criteria == criteria and self.decisive.status == SWEPT
 
-    def with_current(self, organisation: Organisation) -> "Sweep":
-        return replace(self, organisations=(*self.organisations[:-1], organisation))
+    def with_current(self, **changes: Any) -> "Sweep":
+        """Change fields of the current organisation, and reset what is known of delays."""
+        organisations = (*self.organisations[:-1], replace(self.current, **changes))
+        return replace(self, organisations=organisations, delays=0, has_appointment=False)
+
+    def with_user(self, verdict: str, role: str, invitations: int) -> "Sweep":
+        """Count one more user, who has been invited so often."""
+        current, is_due = self.current, verdict == DUE
+        unknown_roles = current.unknown_roles
+        if role not in {"", *KNOWN_ROLES} and len(unknown_roles) < _MOST_UNKNOWN_ROLES:
+            unknown_roles = _one_more(unknown_roles, role[:50])
+        is_first = verdict == "never_invited_here" or (is_due and invitations == 0)
+        return self.with_current(
+            found=current.found + 1,
+            due=current.due + is_due,
+            never_invited_here=current.never_invited_here + is_first,
+            skipped=current.skipped if is_due else _one_more(current.skipped, verdict),
+            invitations=_one_more(current.invitations, str(invitations)),
+            unknown_roles=unknown_roles,
+        )
 
     def with_page(self, cursor: Cursor) -> "Sweep":
         """Count one more page of the current organisation."""
-        current = replace(self.current, pages=self.current.pages + 1)
-        after = replace(self.with_current(current), cursor=cursor)
+        after = replace(self.with_current(pages=self.current.pages + 1), cursor=cursor)
         if not after.has_room:
             return after.organisation_ended(SWEPT, "max_users_reached")
-        return after.organisation_ended(SWEPT, "completed") if cursor.has_ended else after
+        if cursor.has_ended:
+            return after.organisation_ended(SWEPT, "completed")
+        if after.current.pages > _MOST_SEARCHES + cursor.listed // _USERS_PER_SEARCH:
+            return after.organisation_ended(FAILED, "answer_unreadable", detail=_ENDLESS)
+        return after
 
-    def organisation_ended(
-        self, status: str, reason: str, detail: str | None = None, http_status: int | None = None
-    ) -> "Sweep":
+    def organisation_ended(self, status: str, reason: str, **end: Any) -> "Sweep":
         """Continue with the next organisation, if there is one and room."""
-        ended = replace(
-            self.current, status=status, reason=reason, detail=detail, http_status=http_status
-        )
-        organisations = (*self.organisations[:-1], ended)
+        ended = self.with_current(status=status, reason=reason, **end)
+        organisations = ended.organisations
         if self.has_room and len(organisations) < len(self.criteria.org_ids):
             organisations += (Organisation(self.criteria.org_ids[len(organisations)]),)
-        return replace(self, organisations=organisations, cursor=Cursor())
+        return replace(ended, organisations=organisations, cursor=Cursor())
 
-    def summary(self, now: float, *, dry_run: bool = False) -> dict[str, Any]:
+    def summary(self, now: float) -> dict[str, Any]:
         """Return the summary: all organisations together, and each by itself."""
         end = self.decisive
         organisations = [asdict(each) for each in self.organisations]
@@ -140,7 +153,7 @@ class Sweep:
             "detail": end.detail,
             "http_status": end.http_status,
             **totals,
-            "queued": 0 if dry_run else totals["due"],
+            "queued": totals["due"],
             "unknown_roles": named | totals["unknown_roles"],
             "organisations": organisations,
             "seconds": round(now - self.started_at, 3),

@@ -1,16 +1,17 @@
 """What is believed of an SQS record, and of which queue."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from invitations.messages import Message, Pace, RetryState
-from invitations.records import UnsupportedEventError, is_batch, message_of
-from invitations.results import Source
+from invitations.queues import UnsupportedEventError, is_batch, message_of
 from tests.fakes import StoredMessage, text_attribute
 
-STATE = RetryState("r1", Source.EVENTBRIDGE, asked_at=1_790_000_000.5, attempts=2)
+NEW = RetryState(asked_at=1_790_000_000.5)
+STATE = replace(NEW, attempts=2)
 BODY = '{"user_id": "u1"}'
 BINARY = {"binaryValue": "cjA=", "dataType": "Binary"}
 OURS = {"request_id": "r0", "source": "sqs"}
@@ -42,7 +43,7 @@ def test_batch_of_sqs_alone_is_recognised(event: object) -> None:
     ("event", "sentence"),
     [
         ({"Records": [record(), WITHOUT_BODY]}, "has no body"),
-        ({"Records": [record(), {**record(), "attributes": {}}]}, "no attributes.SentTimestamp"),
+        ({"Records": [record(), {**record(), "attributes": {}}]}, "no SentTimestamp"),
         # A success would tell EventBridge Pipes that the records were carried out.
         ([record()], "let the pipe send to the request queue"),
     ],
@@ -60,16 +61,16 @@ def test_records_that_nobody_can_report_on_are_an_error(event: object, sentence:
     [
         ("retries", Pace.EVENT, STATE),
         ("bulk", Pace.BULK, STATE),
-        ("requests", Pace.EVENT, None),
-        ("retries-2", Pace.EVENT, None),
+        ("requests", Pace.EVENT, NEW),
+        ("retries-2", Pace.EVENT, NEW),
     ],
 )
 def test_retry_state_is_believed_from_the_applications_own_queues_alone(
-    queue: str, pace: Pace, state: RetryState | None
+    queue: str, pace: Pace, state: RetryState
 ) -> None:
     message = read(record(queue, retry_state=STATE.to_json()))
 
-    assert (message.pace, message.retry_state) == (pace, state)
+    assert (message.pace, message.state) == (pace, state)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_redriven_messages_request_id_and_source_are_believed_if_a_body_could_ha
 ) -> None:
     message = read(received)
 
-    assert (message.request_id, message.source) == believed
+    assert (message.given_request_id, message.source) == believed
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_redriven_messages_request_id_and_source_are_believed_if_a_body_could_ha
         (record(**OURS, traceparent="x", status="failed", reason="y", detail="z"), ["traceparent"]),
         # Deferred
         (record("retries", **OURS, retry_state=STATE.to_json(), reason="VIP"), ["reason"]),
-        # New: a sender's own attributes may have the same names.
-        (record(source="crm", reason="VIP"), ["source", "reason"]),
+        # New: a sender's own attributes may have names of a dead letter's.
+        (record(source="crm", reason="VIP", vip="yes"), ["reason", "vip"]),
     ],
 )
 def test_senders_attributes_are_kept_and_the_applications_are_not(
@@ -108,8 +109,15 @@ def test_senders_attributes_are_kept_and_the_applications_are_not(
     assert attributes == {name: received["messageAttributes"][name] for name in kept}
 
 
+def test_message_of_the_application_has_the_id_of_its_request() -> None:
+    assert read(record("bulk", **OURS, retry_state=STATE.to_json())).message_id == "r0"
+    assert read(record(**OURS)).message_id == "m1"
+
+
 def test_redriven_invocation_has_the_id_that_lambda_gave_it() -> None:
     attributes = {"RequestID": "7c2e", "ErrorCode": "200", "ErrorMessage": "down"}
 
     assert read(record(**attributes)).message_id == "7c2e"
+    # A second redrive: the result of the first must not change.
+    assert read(record(source="direct", **attributes)).message_id == "m1"
     assert read(record(RequestID="a sender's")).message_id == "m1"
